@@ -1,0 +1,1 @@
+//! The admin API: what a running dpipe tells of itself.

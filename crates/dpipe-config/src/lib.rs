@@ -1,0 +1,1 @@
+//! From the configuration file as written to a checked plan.

@@ -1,0 +1,1 @@
+//! Runs a plan: lanes, runners, buffers, supervision, the ledger.

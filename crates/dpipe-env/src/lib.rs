@@ -1,0 +1,1 @@
+//! What dpipe asks of the outside world: files, clock, randomness.

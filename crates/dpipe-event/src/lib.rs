@@ -1,0 +1,1 @@
+//! What flows through dpipe: events, batches, values, field paths, receipts.

@@ -1,0 +1,1 @@
+//! Every built-in input, codec, step and output.

@@ -1,0 +1,1 @@
+//! The query language: parsed once, compiled to a matcher over events.

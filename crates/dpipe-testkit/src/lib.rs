@@ -1,0 +1,1 @@
+//! Checks for plugins: one call a contract.

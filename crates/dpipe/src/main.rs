@@ -1,0 +1,2 @@
+//! The dpipe binary.
+fn main() {}
