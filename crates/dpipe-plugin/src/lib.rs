@@ -1,1 +1,2 @@
 //! The contract between the engine and its plugins.
+pub mod settings;
