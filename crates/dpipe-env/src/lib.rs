@@ -1,1 +1,23 @@
-//! What dpipe asks of the outside world: files, clock, randomness.
+//! What dpipe asks of the outside world: files, the wall clock, randomness.
+//!
+//! Everything that must hold through a crash goes through [`Env`], so that a simulator can take the
+//! place of the machine: one seed, one thread, files that lose what was not synced. Timers need no
+//! part in it: they are tokio's, which can be paused and simulated as they are.
+
+mod files;
+mod real;
+
+pub use files::{Entry, EntryKind, File, FileId, Files, Open, Stat};
+pub use real::RealEnv;
+
+/// The outside world, as the core of dpipe sees it.
+pub trait Env: Send + Sync + 'static {
+    /// The wall clock: milliseconds since 1970. It may jump.
+    fn now_millis(&self) -> i64;
+    /// 64 random bits, from the operating system or from the simulator's seed.
+    fn random(&self) -> u64;
+    /// The files.
+    fn files(&self) -> &dyn Files;
+    /// The name of this machine.
+    fn host_name(&self) -> String;
+}

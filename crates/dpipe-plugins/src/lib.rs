@@ -1,1 +1,18 @@
-//! Every built-in input, codec, step and output.
+//! Every built-in plugin: `inputs/`, `codecs/`, `steps/`, `outputs/`, one file each, and one visible
+//! list per role.
+
+mod codecs;
+mod inputs;
+mod outputs;
+mod steps;
+
+use dpipe_plugin::Registry;
+
+/// The plugins that come with dpipe.
+pub const BUILT_IN: Registry = Registry {
+    inputs: inputs::INPUTS,
+    decoders: codecs::DECODERS,
+    encoders: codecs::ENCODERS,
+    steps: steps::STEPS,
+    outputs: outputs::OUTPUTS,
+};

@@ -1,0 +1,190 @@
+//! The machine dpipe runs on.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{AtFlags, StatxFlags};
+
+use crate::{Entry, EntryKind, Env, File, FileId, Files, Open, Stat};
+
+/// The machine dpipe runs on.
+#[derive(Debug, Default)]
+pub struct RealEnv;
+
+impl Env for RealEnv {
+    fn now_millis(&self) -> i64 {
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn random(&self) -> u64 {
+        use std::hash::{BuildHasher, Hasher};
+        // The standard library seeds each `RandomState` from the operating system.
+        let mut hasher = std::hash::RandomState::new().build_hasher();
+        hasher.write_i64(self.now_millis());
+        hasher.finish()
+    }
+
+    fn files(&self) -> &dyn Files {
+        &RealFiles
+    }
+
+    fn host_name(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+}
+
+struct RealFiles;
+
+impl Files for RealFiles {
+    fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).mode(0o600);
+        match how {
+            Open::Read => {
+                // A named pipe that matches a glob must not block whoever opens it.
+                options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+            }
+            Open::Write => {
+                options.write(true).create(true);
+            }
+            Open::CreateNew => {
+                options.write(true).create_new(true);
+            }
+        }
+        Ok(Box::new(RealFile(options.open(path)?)))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        statx(rustix::fs::CWD, path, AtFlags::empty())
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let kind = match () {
+                () if kind.is_file() => EntryKind::File,
+                () if kind.is_dir() => EntryKind::Dir,
+                () if kind.is_symlink() => EntryKind::Link,
+                () => EntryKind::Other,
+            };
+            Ok(Entry { path: entry.path(), kind })
+        };
+        fs::read_dir(path)?.map(entry).collect()
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+}
+
+struct RealFile(fs::File);
+
+impl File for RealFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match self.0.read_at(into, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        statx(&self.0, Path::new(""), AtFlags::EMPTY_PATH)
+    }
+
+    fn read_ahead(&self) {
+        // Advice only: a file system that knows none is read all the same.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::Sequential);
+    }
+}
+
+fn statx(at: impl AsFd, path: &Path, flags: AtFlags) -> io::Result<Stat> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let x = rustix::fs::statx(at, path, flags, wanted)?;
+    let nanos = |t: rustix::fs::StatxTimestamp| {
+        i128::from(t.tv_sec) * 1_000_000_000 + i128::from(t.tv_nsec)
+    };
+    let has_birth = StatxFlags::from_bits_retain(x.stx_mask).contains(StatxFlags::BTIME);
+    let kind = rustix::fs::FileType::from_raw_mode(x.stx_mode.into());
+    Ok(Stat {
+        id: FileId {
+            device: u64::from(x.stx_dev_major) << 32 | u64::from(x.stx_dev_minor),
+            inode: x.stx_ino,
+            born_nanos: if has_birth { nanos(x.stx_btime) } else { 0 },
+        },
+        len: x.stx_size,
+        modified_nanos: nanos(x.stx_mtime),
+        is_file: kind.is_file(),
+        is_dir: kind.is_dir(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_its_id_through_a_rename_and_a_new_one_gets_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        let files = RealFiles;
+        let file = files.open(&a, Open::Write).unwrap();
+        file.write_all_at(b"hello", 0).unwrap();
+        let before = file.stat().unwrap();
+        files.rename(&a, &b).unwrap();
+        assert_eq!(files.stat(&b).unwrap().id, before.id);
+        files.open(&a, Open::CreateNew).unwrap();
+        assert_ne!(files.stat(&a).unwrap().id, before.id);
+        assert_eq!(files.read(&b).unwrap(), b"hello");
+        assert_eq!(before.len, 5);
+    }
+
+    #[test]
+    fn a_new_file_is_for_its_owner_only_and_never_goes_through_a_link() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), &link).unwrap();
+        assert!(RealFiles.open(&link, Open::CreateNew).is_err());
+        let path = dir.path().join("own");
+        RealFiles.open(&path, Open::CreateNew).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,587 @@
+//! One event of a batch: [`EventRef`] to read it, [`EventMut`] to edit it.
+
+use std::borrow::Cow;
+
+use crate::batch::{Batch, BodyKind, Slot};
+use crate::json::{self, Scanner};
+use crate::overlay::{self, Doc, OWN_LIMITS, Op};
+use crate::{EventId, Meta, Origin, Path, Segment, Text, Timestamp, Value};
+
+/// The field that the text of an event without structure is read as.
+const MESSAGE: &str = "message";
+
+/// A view of one event. Cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct EventRef<'a> {
+    pub(crate) batch: &'a Batch,
+    pub(crate) slot: &'a Slot,
+}
+
+/// One event, to edit.
+#[derive(Debug)]
+pub struct EventMut<'a> {
+    pub(crate) batch: &'a mut Batch,
+    pub(crate) index: usize,
+}
+
+/// A value to set.
+#[derive(Clone, Copy, Debug)]
+pub enum NewValue<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A number by its digits, which must be a JSON number.
+    Number(&'a str),
+    /// A number; infinities and not-a-number become `null`.
+    Float(f64),
+    /// A string, which need not be UTF-8: what is not becomes U+FFFD.
+    String(&'a [u8]),
+    /// One JSON value, valid and without space around it.
+    Json(&'a [u8]),
+}
+
+impl NewValue<'_> {
+    fn write_json(self, out: &mut Vec<u8>) {
+        match self {
+            NewValue::Null => out.extend_from_slice(b"null"),
+            NewValue::Bool(yes) => out.extend_from_slice(if yes { b"true" } else { b"false" }),
+            NewValue::Integer(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+            NewValue::Float(n) if !n.is_finite() => out.extend_from_slice(b"null"),
+            NewValue::Float(n) => {
+                use std::io::Write;
+                // Writing to a vector cannot fail. Rust prints the shortest digits that read back
+                // as the same number; `{:?}` keeps `1.0` apart from `1`.
+                let _ = write!(out, "{n:?}");
+            }
+            NewValue::Number(digits) => out.extend_from_slice(digits.as_bytes()),
+            NewValue::Json(bytes) => out.extend_from_slice(bytes),
+            NewValue::String(bytes) => {
+                out.push(b'"');
+                json::write_escaped(out, bytes);
+                out.push(b'"');
+            }
+        }
+    }
+}
+
+/// Where a path leads.
+enum Place {
+    Nowhere,
+    /// To a node that is as it was read, but perhaps for edits below it.
+    Node(u32),
+    /// To, or below, a value that an edit gave; `rest` segments are left to walk.
+    Edited { edit: u32, rest: usize },
+}
+
+impl<'a> EventRef<'a> {
+    /// The value at a path: metadata or a field of the body; `None` if there is none. Of a key that
+    /// stands twice in an object the last one counts.
+    #[must_use]
+    pub fn get(&self, path: &Path) -> Option<Value<'a>> {
+        if let Some(meta) = path.meta() {
+            return self.meta(meta);
+        }
+        self.field(path)
+    }
+
+    fn field(&self, path: &Path) -> Option<Value<'a>> {
+        if self.slot.body_kind == BodyKind::Text {
+            return match path.segments() {
+                [Segment::Key(key)] if &**key == MESSAGE => {
+                    Some(Value::String(Text::plain(self.body_bytes())))
+                }
+                _ => None,
+            };
+        }
+        match self.place(path) {
+            Place::Nowhere => None,
+            Place::Node(node) => Some(self.node_value(node)),
+            Place::Edited { edit, rest } => {
+                let edit = self.batch.own.edit(edit);
+                let rest = &path.segments()[path.segments().len() - rest..];
+                walk(Value::of_json(self.batch.own.value(edit)), rest)
+            }
+        }
+    }
+
+    /// A piece of metadata as a value; `None` where the event has none of it.
+    #[must_use]
+    pub fn meta(&self, meta: Meta) -> Option<Value<'a>> {
+        let origin = self.batch.origin();
+        let text = |text: &'a str| (!text.is_empty()).then(|| Value::String(Text::plain(text.as_bytes())));
+        match meta {
+            Meta::Time => Some(Value::Integer(self.time().millis())),
+            Meta::Received => Some(Value::Integer(self.batch.received.millis())),
+            Meta::Offset => Some(Value::Integer(self.offset() as i64)),
+            Meta::Id => Some(Value::Id(self.id())),
+            Meta::Area => text(self.area()),
+            Meta::Tenant => text(&origin.tenant),
+            Meta::Tag => text(self.batch.tag()),
+            Meta::Input => text(&origin.input),
+            Meta::File => text(&origin.file),
+            Meta::Host => text(&origin.host),
+            Meta::Logfile => text(&origin.logfile),
+        }
+    }
+
+    /// When it happened.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.slot.time
+    }
+
+    /// When its bytes were read.
+    #[must_use]
+    pub fn received(&self) -> Timestamp {
+        self.batch.received
+    }
+
+    /// Its area; empty if it has none.
+    #[must_use]
+    pub fn area(&self) -> &'a str {
+        let area = &self.raw()[..self.slot.area_len as usize];
+        std::str::from_utf8(area).unwrap_or_default()
+    }
+
+    /// The offset of its first byte within its stream.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.batch.base_offset + u64::from(self.slot.start)
+    }
+
+    /// Its deterministic id.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        EventId::derive(self.batch.origin().stream, self.offset(), self.slot.ordinal)
+    }
+
+    /// Where its batch comes from.
+    #[must_use]
+    pub fn origin(&self) -> &'a Origin {
+        self.batch.origin()
+    }
+
+    /// The tag of its batch.
+    #[must_use]
+    pub fn tag(&self) -> &'a str {
+        self.batch.tag()
+    }
+
+    /// The bytes it was read from, without the end of the line; never edited.
+    #[must_use]
+    pub fn raw(&self) -> &'a [u8] {
+        let start = self.slot.start as usize;
+        &self.batch.source.buffer[start..start + self.slot.len as usize]
+    }
+
+    /// How long its line was before it was cut to the input's limit; `None` if it was not.
+    #[must_use]
+    pub fn cut_from(&self) -> Option<u32> {
+        (self.slot.original_len > 0).then_some(self.slot.original_len)
+    }
+
+    /// Whether its body is as it was read.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.slot.edits == overlay::NONE && !self.slot.body_is_own
+    }
+
+    /// Whether its body is plain text, read as the field `message`.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.slot.body_kind == BodyKind::Text
+    }
+
+    /// Appends its body as one JSON object, edits merged in.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        if self.slot.body_kind == BodyKind::Text {
+            write_message(self.body_bytes(), out);
+        } else if self.slot.edits == overlay::NONE {
+            out.extend_from_slice(self.body_bytes());
+        } else {
+            overlay::write_merged(self.doc(), 0, &self.batch.own, self.slot.edits, out);
+        }
+    }
+
+    /// Its body as it is now: JSON with the edits merged in, or the plain text.
+    #[must_use]
+    pub fn body_text(&self) -> Cow<'a, [u8]> {
+        if self.slot.edits == overlay::NONE {
+            return Cow::Borrowed(self.body_bytes());
+        }
+        let mut out = Vec::with_capacity(self.slot.body_len as usize + 128);
+        self.write_json(&mut out);
+        Cow::Owned(out)
+    }
+
+    /// The body's bytes without the edits.
+    fn body_bytes(&self) -> &'a [u8] {
+        let start = self.slot.body as usize;
+        let range = start..start + self.slot.body_len as usize;
+        if self.slot.body_is_own {
+            &self.batch.own.bytes[range]
+        } else {
+            &self.batch.source.buffer[range]
+        }
+    }
+
+    fn doc(&self) -> Doc<'a> {
+        let start = self.slot.tape as usize;
+        let range = start..start + self.slot.tape_len as usize;
+        let tape = if self.slot.body_is_own {
+            &self.batch.own.tape[range]
+        } else {
+            &self.batch.source.tape[range]
+        };
+        Doc { bytes: self.body_bytes(), tape }
+    }
+
+    fn node_value(&self, node: u32) -> Value<'a> {
+        let doc = self.doc();
+        let n = &doc.tape[node as usize];
+        let bytes = &doc.bytes[n.value_at()..n.end_at()];
+        match bytes[0] {
+            b'"' if n.value_escaped() => Value::String(Text::escaped(&bytes[1..bytes.len() - 1])),
+            b'"' => Value::String(Text::plain(&bytes[1..bytes.len() - 1])),
+            open @ (b'{' | b'[') => {
+                let edits = self.slot.edits;
+                let below = node..n.next_index() as u32;
+                let json = if edits != overlay::NONE && self.batch.own.touches(edits, below) {
+                    let mut merged = Vec::with_capacity(bytes.len() + 64);
+                    overlay::write_merged(doc, node, &self.batch.own, edits, &mut merged);
+                    Cow::Owned(merged)
+                } else {
+                    Cow::Borrowed(bytes)
+                };
+                if open == b'{' { Value::Object(json) } else { Value::Array(json) }
+            }
+            _ => Value::of_json(bytes),
+        }
+    }
+
+    fn place(&self, path: &Path) -> Place {
+        let doc = self.doc();
+        let own = &self.batch.own;
+        let edits = self.slot.edits;
+        let segments = path.segments();
+        let mut node = 0;
+        for (depth, segment) in segments.iter().enumerate() {
+            let rest = segments.len() - depth - 1;
+            if edits != overlay::NONE
+                && let Some((edit, _)) = own.inserted(edits, node, path.json_key(depth))
+            {
+                return Place::Edited { edit, rest };
+            }
+            let Some(child) = child(doc, node, segment) else { return Place::Nowhere };
+            if edits != overlay::NONE
+                && let Some((edit, how)) = own.on_node(edits, child)
+            {
+                return match how.op {
+                    Op::Remove => Place::Nowhere,
+                    _ => Place::Edited { edit, rest },
+                };
+            }
+            node = child;
+        }
+        Place::Node(node)
+    }
+}
+
+fn child(doc: Doc<'_>, node: u32, segment: &Segment) -> Option<u32> {
+    match segment {
+        Segment::Key(key) if doc.is_object(node) => overlay::member(doc, node, key).map(|(n, _)| n),
+        Segment::Index(index) if !doc.is_object(node) => json::element(doc.tape, doc.bytes, node, *index),
+        _ => None,
+    }
+}
+
+/// Follows segments down a value that has no tape.
+fn walk<'a>(value: Value<'a>, segments: &[Segment]) -> Option<Value<'a>> {
+    let Some((segment, rest)) = segments.split_first() else { return Some(value) };
+    let (Value::Object(Cow::Borrowed(bytes)) | Value::Array(Cow::Borrowed(bytes))) = value else {
+        return None;
+    };
+    let mut entries = crate::Entries::over(bytes);
+    let found = match segment {
+        Segment::Key(name) => entries
+            .filter(|(key, _)| key.is_some_and(|k| *k.bytes() == *name.as_bytes()))
+            .last(),
+        Segment::Index(index) => entries.nth(*index as usize).filter(|(key, _)| key.is_none()),
+    };
+    walk(found?.1, rest)
+}
+
+fn write_message(text: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"message\":\"");
+    json::write_escaped(out, text);
+    out.extend_from_slice(b"\"}");
+}
+
+impl EventMut<'_> {
+    /// The event, to read.
+    #[must_use]
+    pub fn as_ref(&self) -> EventRef<'_> {
+        self.batch.get(self.index)
+    }
+
+    /// Sets when it happened.
+    pub fn set_time(&mut self, time: Timestamp) {
+        self.slot().time = time;
+    }
+
+    /// Sets the field at a path, creating the objects on the way that are missing. Returns whether
+    /// it could: not through a value that is no object, not beyond the end of an array, and not
+    /// metadata.
+    pub fn set(&mut self, path: &Path, value: NewValue<'_>) -> bool {
+        if path.meta().is_some() {
+            return false;
+        }
+        self.make_json();
+        let doc_depth = match self.set_in_place(path, value) {
+            Ok(done) => return done,
+            Err(BelowAnEdit) => path.segments().len(),
+        };
+        debug_assert!(doc_depth > 0);
+        // The path leads into a value that an edit gave: build the body anew, then it is a node.
+        self.rebuild() && self.set_in_place(path, value).unwrap_or(false)
+    }
+
+    fn set_in_place(&mut self, path: &Path, value: NewValue<'_>) -> Result<bool, BelowAnEdit> {
+        let segments = path.segments();
+        let mut node = 0;
+        for (depth, segment) in segments.iter().enumerate() {
+            let last = depth + 1 == segments.len();
+            let head = self.as_ref().slot.edits;
+            if head != overlay::NONE
+                && let Some((edit, _)) =
+                    self.batch.own.inserted(head, node, path.json_key(depth))
+            {
+                if !last {
+                    return Err(BelowAnEdit);
+                }
+                self.batch.own.overwrite(edit, |out| value.write_json(out));
+                return Ok(true);
+            }
+            let doc = self.as_ref().doc();
+            let Some(child) = child(doc, node, segment) else {
+                let object = doc.is_object(node) && matches!(segment, Segment::Key(_));
+                let keys = segments[depth..].iter().all(|s| matches!(s, Segment::Key(_)));
+                if !object || !keys {
+                    return Ok(false);
+                }
+                self.insert(node, path, depth, value);
+                return Ok(true);
+            };
+            if let Some((edit, how)) = self.batch.own.on_node(head, child) {
+                if !last && how.op == Op::Replace {
+                    return Err(BelowAnEdit);
+                }
+                let written = |out: &mut Vec<u8>| write_nested(path, depth + 1, value, out);
+                self.batch.own.overwrite(edit, written);
+                return Ok(true);
+            }
+            if last {
+                self.drop_duplicates(node, segment, child);
+                self.record(child, Op::Replace, &[], |out| value.write_json(out));
+                return Ok(true);
+            }
+            node = child;
+        }
+        Ok(false)
+    }
+
+    fn insert(&mut self, node: u32, path: &Path, depth: usize, value: NewValue<'_>) {
+        self.record(node, Op::Insert, path.json_key(depth), |out| {
+            write_nested(path, depth + 1, value, out);
+        });
+    }
+
+    /// Removes the field at a path (every copy of it, if the key stands there twice); returns
+    /// whether there was one.
+    pub fn remove(&mut self, path: &Path) -> bool {
+        if path.meta().is_some() {
+            return false;
+        }
+        if self.as_ref().is_text() {
+            if self.as_ref().field(path).is_none() {
+                return false;
+            }
+            self.make_json();
+        }
+        match self.remove_in_place(path) {
+            Ok(done) => done,
+            Err(BelowAnEdit) => self.rebuild() && self.remove_in_place(path).unwrap_or(false),
+        }
+    }
+
+    fn remove_in_place(&mut self, path: &Path) -> Result<bool, BelowAnEdit> {
+        let segments = path.segments();
+        let mut node = 0;
+        for (depth, segment) in segments.iter().enumerate() {
+            let last = depth + 1 == segments.len();
+            let mut head = self.as_ref().slot.edits;
+            if head != overlay::NONE
+                && let Some((edit, _)) =
+                    self.batch.own.inserted(head, node, path.json_key(depth))
+            {
+                if !last {
+                    return Err(BelowAnEdit);
+                }
+                self.batch.own.unlink(&mut head, edit);
+                self.slot().edits = head;
+                return Ok(true);
+            }
+            let Some(child) = child(self.as_ref().doc(), node, segment) else { return Ok(false) };
+            if let Some((edit, how)) = self.batch.own.on_node(head, child) {
+                return match how.op {
+                    Op::Remove => Ok(false),
+                    _ if !last => Err(BelowAnEdit),
+                    _ => {
+                        self.batch.own.remove_replaced(edit);
+                        Ok(true)
+                    }
+                };
+            }
+            if last {
+                self.drop_duplicates(node, segment, child);
+                self.record(child, Op::Remove, &[], |_| {});
+                return Ok(true);
+            }
+            node = child;
+        }
+        Ok(false)
+    }
+
+    /// Moves the value at `from` to `to`; returns whether it could. If it could not, the event is
+    /// as it was.
+    pub fn rename(&mut self, from: &Path, to: &Path) -> bool {
+        if from == to || to.meta().is_some() || from.meta().is_some() {
+            return false;
+        }
+        let mut json = Vec::new();
+        match self.as_ref().field(from) {
+            Some(value) => value.write_json(&mut json),
+            None => return false,
+        }
+        let before = (self.as_ref().slot.edits, *self.as_ref().slot);
+        if !self.set(to, NewValue::Json(&json)) {
+            *self.slot() = before.1;
+            return false;
+        }
+        // Moving `a` to `a.b` put the value below itself: there is no `a` to remove.
+        if to.segments().starts_with(from.segments()) {
+            return true;
+        }
+        self.remove(from)
+    }
+
+    /// Makes this JSON object the body.
+    ///
+    /// # Errors
+    /// If it is not one JSON object; the event is as it was then.
+    pub fn set_body(&mut self, json: &[u8]) -> Result<(), crate::JsonError> {
+        let mut scanner = Scanner::default();
+        let (body, tape) = self.batch.own.add_body(json, &mut scanner, &OWN_LIMITS)?;
+        let slot = self.slot();
+        (slot.body, slot.body_len) = (body, json.len() as u32);
+        (slot.tape, slot.tape_len) = (tape.start, tape.end - tape.start);
+        slot.body_kind = BodyKind::Json;
+        slot.body_is_own = true;
+        slot.edits = overlay::NONE;
+        Ok(())
+    }
+
+    /// Keeps only the fields at these paths and what is below them.
+    pub fn keep(&mut self, paths: &[Path]) {
+        self.make_json();
+        if self.as_ref().slot.edits != overlay::NONE && !self.rebuild() {
+            return;
+        }
+        let all: Vec<&[Segment]> =
+            paths.iter().filter(|p| p.meta().is_none()).map(Path::segments).collect();
+        self.keep_below(0, &all);
+    }
+
+    fn keep_below(&mut self, node: u32, wanted: &[&[Segment]]) {
+        let end = self.as_ref().doc().tape[node as usize].next_index() as u32;
+        let mut child = node + 1;
+        let mut index = 0;
+        while child < end {
+            let doc = self.as_ref().doc();
+            let next = doc.tape[child as usize].next_index() as u32;
+            let leads = |segment: &Segment| match segment {
+                Segment::Key(key) => {
+                    doc.is_object(node) && json::key_is(doc.tape, doc.bytes, child, key.as_bytes())
+                }
+                Segment::Index(at) => !doc.is_object(node) && *at == index,
+            };
+            let below: Vec<&[Segment]> =
+                wanted.iter().filter(|path| leads(&path[0])).map(|path| &path[1..]).collect();
+            if below.is_empty() {
+                self.record(child, Op::Remove, &[], |_| {});
+            } else if !below.iter().any(|path| path.is_empty()) {
+                self.keep_below(child, &below);
+            }
+            child = next;
+            index += 1;
+        }
+    }
+
+    fn slot(&mut self) -> &mut Slot {
+        &mut self.batch.slots[self.index]
+    }
+
+    fn record(&mut self, node: u32, op: Op, json_key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        let slot = &mut self.batch.slots[self.index];
+        self.batch.own.record(&mut slot.edits, node, op, json_key, write);
+    }
+
+    /// Removes the earlier copies of a key that stands more than once in an object.
+    fn drop_duplicates(&mut self, object: u32, segment: &Segment, last: u32) {
+        let Segment::Key(key) = segment else { return };
+        let doc = self.as_ref().doc();
+        if !overlay::member(doc, object, key).is_some_and(|(_, twice)| twice) {
+            return;
+        }
+        let mut child = object + 1;
+        while child < last {
+            let doc = self.as_ref().doc();
+            let next = doc.tape[child as usize].next_index() as u32;
+            if json::key_is(doc.tape, doc.bytes, child, key.as_bytes()) {
+                self.record(child, Op::Remove, &[], |_| {});
+            }
+            child = next;
+        }
+    }
+
+    /// Turns a plain text body into `{"message": …}`, so that fields can be set on it.
+    fn make_json(&mut self) {
+        if self.as_ref().is_text() {
+            self.rebuild();
+        }
+    }
+
+    /// Builds the body anew with the edits merged in; false only if that made it too deep.
+    fn rebuild(&mut self) -> bool {
+        let mut json = Vec::with_capacity(self.as_ref().slot.body_len as usize + 128);
+        self.as_ref().write_json(&mut json);
+        self.set_body(&json).is_ok()
+    }
+}
+
+/// The path leads into a value that an edit gave, which has no nodes.
+#[derive(Debug)]
+struct BelowAnEdit;
+
+/// Writes `{"b":{"c":value}}` for the keys of the path from `depth` on.
+fn write_nested(path: &Path, depth: usize, value: NewValue<'_>, out: &mut Vec<u8>) {
+    for at in depth..path.segments().len() {
+        out.push(b'{');
+        out.extend_from_slice(path.json_key(at));
+    }
+    value.write_json(out);
+    out.resize(out.len() + path.segments().len() - depth, b'}');
+}

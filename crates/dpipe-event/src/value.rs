@@ -1,0 +1,274 @@
+//! A value of an event, as a view onto the bytes it was read from: nothing is copied, numbers keep
+//! their digits, strings are unescaped when somebody asks.
+
+use std::borrow::Cow;
+
+use crate::{EventId, json};
+
+/// A view of one value.
+#[derive(Clone, Debug)]
+pub enum Value<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, by its digits as they were written.
+    Number(&'a str),
+    /// A whole number that stands nowhere as digits: a piece of metadata.
+    Integer(i64),
+    /// A string.
+    String(Text<'a>),
+    /// An event's id: a string of 32 hexadecimal digits.
+    Id(EventId),
+    /// An object, as its JSON bytes with braces (owned if steps edited inside it); see
+    /// [`Value::entries`].
+    Object(Cow<'a, [u8]>),
+    /// An array, as its JSON bytes with brackets; see [`Value::entries`].
+    Array(Cow<'a, [u8]>),
+}
+
+/// The content of a string: bytes, escaped as in JSON or plain.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    bytes: &'a [u8],
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// Plain bytes; need not be UTF-8.
+    #[must_use]
+    pub fn plain(bytes: &'a [u8]) -> Self {
+        Text { bytes, escaped: false }
+    }
+
+    /// The inside of a JSON string that holds at least one backslash.
+    pub(crate) fn escaped(bytes: &'a [u8]) -> Self {
+        Text { bytes, escaped: true }
+    }
+
+    /// The content, unescaped.
+    #[must_use]
+    pub fn bytes(&self) -> Cow<'a, [u8]> {
+        if self.escaped { json::unescape(self.bytes) } else { Cow::Borrowed(self.bytes) }
+    }
+
+    /// The content as text; bytes that are not UTF-8 become U+FFFD.
+    #[must_use]
+    pub fn to_str(&self) -> Cow<'a, str> {
+        match self.bytes() {
+            Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+            Cow::Owned(bytes) => Cow::Owned(match String::from_utf8(bytes) {
+                Ok(text) => text,
+                Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            }),
+        }
+    }
+
+    /// The content without a copy, if it holds no escape.
+    #[must_use]
+    pub fn unescaped(&self) -> Option<&'a [u8]> {
+        (!self.escaped).then_some(self.bytes)
+    }
+
+    /// The bytes as they lie there: with JSON's escapes, unless it is [`Text::unescaped`].
+    #[must_use]
+    pub fn raw(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Appends it as a JSON string, quotes included.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        if self.escaped {
+            out.extend_from_slice(self.bytes);
+        } else {
+            json::write_escaped(out, self.bytes);
+        }
+        out.push(b'"');
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The value of JSON bytes that were validated before (one value, no space around it).
+    pub(crate) fn of_json(bytes: &'a [u8]) -> Value<'a> {
+        match bytes.first() {
+            Some(b'{') => Value::Object(Cow::Borrowed(bytes)),
+            Some(b'[') => Value::Array(Cow::Borrowed(bytes)),
+            Some(b'"') => {
+                let inner = &bytes[1..bytes.len() - 1];
+                if memchr::memchr(b'\\', inner).is_some() {
+                    Value::String(Text::escaped(inner))
+                } else {
+                    Value::String(Text::plain(inner))
+                }
+            }
+            Some(b't') => Value::Bool(true),
+            Some(b'f') => Value::Bool(false),
+            Some(b'n') | None => Value::Null,
+            Some(_) => Value::Number(std::str::from_utf8(bytes).unwrap_or("0")),
+        }
+    }
+
+    /// The number it is, or that its text spells; `None` for anything else.
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Value::Number(digits) => digits.parse().ok(),
+            Value::Integer(n) => Some(*n as f64),
+            Value::String(text) => {
+                let bytes = text.bytes();
+                std::str::from_utf8(&bytes).ok()?.trim().parse().ok().filter(|n: &f64| n.is_finite())
+            }
+            _ => None,
+        }
+    }
+
+    /// The whole number it is, or that its text spells, if it fits.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Value::Number(digits) => digits.parse().ok(),
+            Value::Integer(n) => Some(*n),
+            Value::String(text) => std::str::from_utf8(&text.bytes()).ok()?.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// A scalar as people read it: strings without quotes, numbers by their digits; `None` for
+    /// null, objects and arrays.
+    #[must_use]
+    pub fn as_text(&self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Value::String(text) => Some(text.bytes()),
+            Value::Number(digits) => Some(Cow::Borrowed(digits.as_bytes())),
+            Value::Integer(n) => Some(Cow::Owned(n.to_string().into_bytes())),
+            Value::Id(id) => Some(Cow::Owned(id.to_string().into_bytes())),
+            Value::Bool(true) => Some(Cow::Borrowed(b"true")),
+            Value::Bool(false) => Some(Cow::Borrowed(b"false")),
+            Value::Null | Value::Object(_) | Value::Array(_) => None,
+        }
+    }
+
+    /// Appends it as JSON.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Null => out.extend_from_slice(b"null"),
+            Value::Bool(true) => out.extend_from_slice(b"true"),
+            Value::Bool(false) => out.extend_from_slice(b"false"),
+            Value::Number(digits) => out.extend_from_slice(digits.as_bytes()),
+            Value::Integer(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
+            Value::Id(id) => out.extend_from_slice(format!("\"{id}\"").as_bytes()),
+            Value::String(text) => text.write_json(out),
+            Value::Object(bytes) | Value::Array(bytes) => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// Appends it as people read it: a string without quotes, everything else as JSON.
+    pub fn write_text(&self, out: &mut Vec<u8>) {
+        match self.as_text() {
+            Some(text) => out.extend_from_slice(&text),
+            None => self.write_json(out),
+        }
+    }
+
+    /// The children of an object (with their keys) or an array (without); none for a scalar.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_> {
+        match self {
+            Value::Object(bytes) | Value::Array(bytes) => Entries::over(bytes),
+            _ => Entries { bytes: b"", at: 0 },
+        }
+    }
+
+    /// Whether it is an object or an array.
+    #[must_use]
+    pub fn is_container(&self) -> bool {
+        matches!(self, Value::Object(_) | Value::Array(_))
+    }
+}
+
+/// Walks over the children of a container whose bytes were validated before.
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Entries<'a> {
+    pub(crate) fn over(container: &'a [u8]) -> Self {
+        Entries { bytes: container, at: 1 }
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    /// The key of an object's member, none for an array's element; and the value.
+    type Item = (Option<Text<'a>>, Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let bytes = self.bytes;
+        let skip = |mut at: usize| {
+            while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b':')) {
+                at += 1;
+            }
+            at
+        };
+        let mut at = skip(self.at);
+        if matches!(bytes.get(at), None | Some(b'}' | b']')) {
+            return None;
+        }
+        let mut key = None;
+        if bytes[0] == b'{' {
+            let end = value_end(bytes, at);
+            match Value::of_json(&bytes[at..end]) {
+                Value::String(text) => key = Some(text),
+                _ => return None,
+            }
+            at = skip(end);
+        }
+        let end = value_end(bytes, at);
+        self.at = end;
+        Some((key, Value::of_json(&bytes[at..end])))
+    }
+}
+
+/// The end of the validated JSON value that starts at `at`.
+fn value_end(bytes: &[u8], at: usize) -> usize {
+    let string_end = |mut i: usize| {
+        while i < bytes.len() {
+            match bytes[i] {
+                b'\\' => i += 2,
+                b'"' => return i + 1,
+                _ => i += 1,
+            }
+        }
+        bytes.len()
+    };
+    match bytes[at] {
+        b'"' => string_end(at + 1),
+        b'{' | b'[' => {
+            let mut depth = 0usize;
+            let mut i = at;
+            while i < bytes.len() {
+                match bytes[i] {
+                    b'"' => {
+                        i = string_end(i + 1);
+                        continue;
+                    }
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => {
+                        depth -= 1;
+                        if depth == 0 {
+                            return i + 1;
+                        }
+                    }
+                    _ => {}
+                }
+                i += 1;
+            }
+            bytes.len()
+        }
+        _ => (at..bytes.len())
+            .find(|&i| matches!(bytes[i], b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r'))
+            .unwrap_or(bytes.len()),
+    }
+}

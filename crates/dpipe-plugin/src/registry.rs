@@ -1,0 +1,91 @@
+//! The registry: the visible list of every plugin, one line each.
+
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+use crate::codec::{DecoderSpec, EncoderSpec};
+use crate::input::InputSpec;
+use crate::output::OutputSpec;
+use crate::settings::{Node, Problem, deserialize_knowing};
+use crate::step::StepSpec;
+
+/// One plugin of one role.
+pub struct Entry<S: ?Sized> {
+    /// Its name in configurations, which is also its file's.
+    pub name: &'static str,
+    /// The text of its file; the head of it is its documentation.
+    pub source: &'static str,
+    /// Reads its configuration; keys of the second argument are the engine's own.
+    pub read: fn(&Node, &[&str]) -> Result<Arc<S>, Problem>,
+    /// The JSON Schema of its configuration.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// Every plugin that this binary has.
+#[derive(Clone, Copy)]
+pub struct Registry {
+    /// The inputs.
+    pub inputs: &'static [Entry<dyn InputSpec>],
+    /// The decoders.
+    pub decoders: &'static [Entry<dyn DecoderSpec>],
+    /// The encoders.
+    pub encoders: &'static [Entry<dyn EncoderSpec>],
+    /// The steps.
+    pub steps: &'static [Entry<dyn StepSpec>],
+    /// The outputs.
+    pub outputs: &'static [Entry<dyn OutputSpec>],
+}
+
+impl<S: ?Sized> Entry<S> {
+    /// The documentation of the plugin: the `//!` lines at the head of its file.
+    #[must_use]
+    pub fn documentation(&self) -> String {
+        let mut text = String::new();
+        for line in self.source.lines().map_while(|line| line.strip_prefix("//!")) {
+            text.push_str(line.strip_prefix(' ').unwrap_or(line));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The first line of the documentation.
+    #[must_use]
+    pub fn summary(&self) -> &'static str {
+        let first = self.source.lines().next().unwrap_or_default();
+        first.trim_start_matches("//!").trim()
+    }
+}
+
+macro_rules! role {
+    ($config:ident, $spec:ident, $constructor:ident, $what:literal) => {
+        #[doc = concat!("The configuration of ", $what, ".")]
+        pub trait $config: $spec + DeserializeOwned + JsonSchema + 'static {
+            /// The plugin's name in configurations, which is also its file's.
+            const NAME: &'static str;
+        }
+
+        impl Entry<dyn $spec> {
+            #[doc = concat!("The list entry of ", $what, "; `source` is the text of its file.")]
+            #[must_use]
+            pub const fn $constructor<C: $config>(source: &'static str) -> Self {
+                Entry {
+                    name: C::NAME,
+                    source,
+                    read: |node, known| {
+                        let config: C = deserialize_knowing(node, known)?;
+                        Ok(Arc::new(config))
+                    },
+                    schema: |generator| generator.subschema_for::<C>(),
+                }
+            }
+        }
+    };
+}
+
+role!(InputConfig, InputSpec, input, "an input");
+role!(DecoderConfig, DecoderSpec, decoder, "a decoder");
+role!(EncoderConfig, EncoderSpec, encoder, "an encoder");
+role!(StepConfig, StepSpec, step, "a step");
+role!(OutputConfig, OutputSpec, output, "an output");
