@@ -16,18 +16,12 @@ pub(super) fn check(tree: &Tree) -> Vec<Problem> {
                 (!name.contains('/')).then_some((name, source))
             })
             .collect();
-        if plugins.is_empty() {
-            continue;
-        }
-        let list_path = format!("{SRC}/{role}.rs");
-        let Some(list) = tree.source(&list_path) else {
-            problems.push(Problem::file(&list_path, format!("the list of {role} is missing")));
-            continue;
-        };
         for (name, source) in &plugins {
             file(name, source, &mut problems);
             neighbors(role, name, source, &plugins, &mut problems);
-            listed(name, list, &mut problems);
+        }
+        if let Some(source) = tree.source(&format!("{SRC}/{role}.rs")) {
+            list(role, source, &plugins, &mut problems);
         }
     }
     problems
@@ -38,14 +32,15 @@ fn file(name: &str, source: &Source, problems: &mut Vec<Problem>) {
         problems
             .push(Problem::file(&source.path, "a plugin's file starts with what it does: `//!`"));
     }
-    let named = source.shipped().find_map(|(line, text)| Some((line, declared_name(text)?)));
-    match named {
-        None => problems.push(Problem::file(&source.path, "declares no `NAME`")),
-        Some((line, declared)) if declared != name => {
-            let message = format!("the plugin is named `{declared}` and its file `{name}`");
-            problems.push(Problem::line(&source.path, line, message));
-        }
-        Some(_) => {}
+    let names: Vec<(usize, &str)> =
+        source.shipped().filter_map(|(line, text)| Some((line, declared_name(text)?))).collect();
+    if names.is_empty() {
+        problems.push(Problem::file(&source.path, "declares no `NAME`"));
+    }
+    // A codec has two: its decoder's and its encoder's.
+    for (line, declared) in names.into_iter().filter(|(_, declared)| *declared != name) {
+        let message = format!("the plugin is named `{declared}` and its file `{name}`");
+        problems.push(Problem::line(&source.path, line, message));
     }
 }
 
@@ -74,11 +69,36 @@ fn neighbors(
     }
 }
 
-fn listed(name: &str, list: &Source, problems: &mut Vec<Problem>) {
-    let used = format!("{name}::");
-    if !list.shipped().any(|(_, text)| text.contains(&used)) {
-        problems.push(Problem::file(&list.path, format!("`{name}` is not in the list")));
+fn list(role: &str, source: &Source, plugins: &[(&str, &Source)], problems: &mut Vec<Problem>) {
+    let text: String = source.shipped().flat_map(|(_, line)| [line, "\n"]).collect();
+    let mut report = |message| problems.push(Problem::file(&source.path, message));
+    let mut listed = Vec::new();
+    // A file may hold several lists: codecs have one of decoders and one of encoders.
+    for list in text.split("const ") {
+        let entries: Vec<(&str, &str)> = list.split("Entry::").skip(1).filter_map(entry).collect();
+        for (name, file) in &entries {
+            if *file != format!("{role}/{name}.rs") {
+                report(format!("`{name}` is listed with the documentation of `{file}`"));
+            }
+        }
+        for pair in entries.windows(2) {
+            if pair[0].0 >= pair[1].0 {
+                report(format!("`{}` stands before `{}`; sort the list", pair[0].0, pair[1].0));
+            }
+        }
+        listed.extend(entries);
     }
+    for (name, _) in plugins.iter().filter(|(name, _)| listed.iter().all(|(l, _)| l != name)) {
+        report(format!("`{name}` is not in the list"));
+    }
+}
+
+/// Module and file of an entry: `input::<tcp::Config>(include_str!("inputs/tcp.rs"))`.
+fn entry(text: &str) -> Option<(&str, &str)> {
+    let (_, rest) = text.split_once("::<")?;
+    let (module, rest) = rest.split_once("::")?;
+    let (_, rest) = rest.split_once("include_str!")?;
+    Some((module, rest.split('"').nth(1)?))
 }
 
 #[cfg(test)]
@@ -86,9 +106,16 @@ mod tests {
     use super::super::tests::said;
     use super::*;
 
-    const LIST: &str = "mod tcp;\nmod udp;\nconst LIST: &[Entry] = &[\n    tcp::ENTRY,\n];\n";
     const TCP: &str =
-        "//! Reads.\nimpl Input for Config {\n    const NAME: &'static str = \"tcp\";\n}\n";
+        "//! Reads.\nimpl X for Config {\n    const NAME: &'static str = \"tcp\";\n}\n";
+
+    fn listed(entries: &[(&str, &str)]) -> String {
+        let entry = |(module, file): &(&str, &str)| {
+            format!("    Entry::input::<{module}::Config>(include_str!(\"inputs/{file}.rs\")),\n")
+        };
+        let entries: String = entries.iter().map(entry).collect();
+        format!("mod tcp;\nconst INPUTS: &[Entry<dyn InputSpec>] = &[\n{entries}];\n")
+    }
 
     fn plugins(list: &str, tcp: &str) -> String {
         let files = [
@@ -101,36 +128,53 @@ mod tests {
 
     #[test]
     fn a_plugin_with_name_summary_and_line_is_fine() {
-        assert_eq!(plugins(LIST, TCP), "");
+        assert_eq!(plugins(&listed(&[("tcp", "tcp")]), TCP), "");
     }
 
     #[test]
     fn the_name_is_the_name_of_the_file() {
         let expected = "crates/dpipe-plugins/src/inputs/tcp.rs:3: \
                         the plugin is named `socket` and its file `tcp`";
-        assert_eq!(plugins(LIST, &TCP.replace("\"tcp\"", "\"socket\"")), expected);
+        assert_eq!(
+            plugins(&listed(&[("tcp", "tcp")]), &TCP.replace("\"tcp\"", "\"socket\"")),
+            expected
+        );
         let expected = "crates/dpipe-plugins/src/inputs/tcp.rs: declares no `NAME`";
-        assert_eq!(plugins(LIST, "//! Reads.\n"), expected);
+        assert_eq!(plugins(&listed(&[("tcp", "tcp")]), "//! Reads.\n"), expected);
     }
 
     #[test]
     fn a_plugin_says_first_what_it_does() {
         let expected = "crates/dpipe-plugins/src/inputs/tcp.rs: \
                         a plugin's file starts with what it does: `//!`";
-        assert_eq!(plugins(LIST, &format!("use x;\n{TCP}")), expected);
+        assert_eq!(plugins(&listed(&[("tcp", "tcp")]), &format!("use x;\n{TCP}")), expected);
     }
 
     #[test]
     fn a_plugin_that_is_not_listed_is_found() {
         let expected = "crates/dpipe-plugins/src/inputs.rs: `tcp` is not in the list";
-        assert_eq!(plugins("mod tcp;\n// tcp::ENTRY\n", TCP), expected);
+        assert_eq!(plugins(&listed(&[]), TCP), expected);
+    }
+
+    #[test]
+    fn an_entry_carries_the_documentation_of_its_own_file() {
+        let expected = "crates/dpipe-plugins/src/inputs.rs: \
+                        `tcp` is listed with the documentation of `inputs/udp.rs`";
+        assert_eq!(plugins(&listed(&[("tcp", "udp")]), TCP), expected);
+    }
+
+    #[test]
+    fn the_list_is_sorted() {
+        let expected = "crates/dpipe-plugins/src/inputs.rs: \
+                        `tcp` stands before `stdin`; sort the list";
+        assert_eq!(plugins(&listed(&[("tcp", "tcp"), ("stdin", "stdin")]), TCP), expected);
     }
 
     #[test]
     fn a_plugin_does_not_use_its_neighbor() {
         let udp = TCP.replace("tcp", "udp") + "use super::tcp::Frame;\n";
         let files = [
-            ("crates/dpipe-plugins/src/inputs.rs", "tcp::ENTRY,\nudp::ENTRY,\n"),
+            ("crates/dpipe-plugins/src/inputs.rs", &*listed(&[("tcp", "tcp"), ("udp", "udp")])),
             ("crates/dpipe-plugins/src/inputs/tcp.rs", TCP),
             ("crates/dpipe-plugins/src/inputs/udp.rs", &udp),
         ];
