@@ -1,4 +1,5 @@
-//! The batch: the unit that flows. One origin, one tag, one read buffer, many events.
+//! The batch: the unit that flows. One origin, one tag, one read buffer, many events. The receipt
+//! that answers for it travels beside it, not in it: whoever holds the one holds the other.
 //!
 //! ```text
 //!  source (shared, immutable)          slots (one an event)        own (what this batch added)
@@ -15,9 +16,9 @@ use std::sync::Arc;
 use crate::event::{EventMut, EventRef};
 use crate::json::{JsonError, Limits, Node, Scanner};
 use crate::overlay::{self, Own};
-use crate::{Buffer, Origin, Receipt, Timestamp};
+use crate::{Buffer, Origin, Timestamp};
 
-/// Events of one origin under one tag, with the receipt that answers for them.
+/// Events of one origin under one tag.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub(crate) origin: Arc<Origin>,
@@ -27,7 +28,6 @@ pub struct Batch {
     pub(crate) received: Timestamp,
     pub(crate) slots: Vec<Slot>,
     pub(crate) own: Own,
-    receipt: Receipt,
 }
 
 #[derive(Debug)]
@@ -185,7 +185,7 @@ impl Batch {
         before - self.slots.len()
     }
 
-    /// Takes the selected events out into a batch of their own, with a share of the receipt.
+    /// Takes the selected events out into a batch of their own.
     #[must_use]
     pub fn take(&mut self, selection: &Selection) -> Batch {
         let mut taken = Vec::new();
@@ -206,11 +206,10 @@ impl Batch {
             base_offset: self.base_offset,
             received: self.received,
             own: if self.own.is_empty() { Own::default() } else { self.own.clone() },
-            receipt: self.receipt.clone(),
         }
     }
 
-    /// A batch of just the event at `index`, with a share of the receipt.
+    /// A batch of just the event at `index`.
     #[must_use]
     pub fn one(&self, index: usize) -> Batch {
         Batch {
@@ -221,19 +220,7 @@ impl Batch {
             base_offset: self.base_offset,
             received: self.received,
             own: self.own.clone(),
-            receipt: self.receipt.clone(),
         }
-    }
-
-    /// Ends this batch: its events have arrived here, or their end was counted.
-    pub fn settle(self) {
-        self.receipt.settle();
-    }
-
-    /// The receipt, for whoever answers for more than this batch.
-    #[must_use]
-    pub fn receipt(&self) -> &Receipt {
-        &self.receipt
     }
 
     /// The bytes of all its events with one newline after each, if they lie like that in the read
@@ -417,7 +404,7 @@ impl Builder {
 
     /// The batch of everything pushed since [`Builder::begin`].
     #[must_use]
-    pub fn finish(&mut self, origin: Arc<Origin>, tag: Arc<str>, receipt: Receipt) -> Batch {
+    pub fn finish(&mut self, origin: Arc<Origin>, tag: Arc<str>) -> Batch {
         // The next batch of a stream is of about the size of this one.
         let tape = Vec::with_capacity(self.tape.len());
         let slots = Vec::with_capacity(self.slots.len());
@@ -433,7 +420,6 @@ impl Builder {
             received: self.received,
             slots: std::mem::replace(&mut self.slots, slots),
             own: std::mem::take(&mut self.own),
-            receipt,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::batch::{Batch, BodyKind, Slot};
-use crate::json::{self, Scanner};
+use crate::json::{self, Node, Scanner};
 use crate::overlay::{self, Doc, OWN_LIMITS, Op};
 use crate::{EventId, Meta, Origin, Path, Segment, Text, Timestamp, Value};
 
@@ -242,13 +242,13 @@ impl<'a> EventRef<'a> {
     fn node_value(&self, node: u32) -> Value<'a> {
         let doc = self.doc();
         let n = &doc.tape[node as usize];
-        let bytes = &doc.bytes[n.value_at()..n.end_at()];
+        let bytes = &doc.bytes[n.value_at()..n.end as usize];
         match bytes[0] {
-            b'"' if n.value_escaped() => Value::String(Text::escaped(&bytes[1..bytes.len() - 1])),
+            b'"' if n.value & Node::ESCAPED != 0 => Value::String(Text::escaped(&bytes[1..bytes.len() - 1])),
             b'"' => Value::String(Text::plain(&bytes[1..bytes.len() - 1])),
             open @ (b'{' | b'[') => {
                 let edits = self.slot.edits;
-                let below = node..n.next_index() as u32;
+                let below = node..n.next;
                 let json = if edits != overlay::NONE && self.batch.own.touches(edits, below) {
                     let mut merged = Vec::with_capacity(bytes.len() + 64);
                     overlay::write_merged(doc, node, &self.batch.own, edits, &mut merged);
@@ -506,12 +506,12 @@ impl EventMut<'_> {
     }
 
     fn keep_below(&mut self, node: u32, wanted: &[&[Segment]]) {
-        let end = self.as_ref().doc().tape[node as usize].next_index() as u32;
+        let end = self.as_ref().doc().tape[node as usize].next;
         let mut child = node + 1;
         let mut index = 0;
         while child < end {
             let doc = self.as_ref().doc();
-            let next = doc.tape[child as usize].next_index() as u32;
+            let next = doc.tape[child as usize].next;
             let leads = |segment: &Segment| match segment {
                 Segment::Key(key) => {
                     doc.is_object(node) && json::key_is(doc.tape, doc.bytes, child, key.as_bytes())
@@ -549,7 +549,7 @@ impl EventMut<'_> {
         let mut child = object + 1;
         while child < last {
             let doc = self.as_ref().doc();
-            let next = doc.tape[child as usize].next_index() as u32;
+            let next = doc.tape[child as usize].next;
             if json::key_is(doc.tape, doc.bytes, child, key.as_bytes()) {
                 self.record(child, Op::Remove, &[], |_| {});
             }

@@ -170,7 +170,7 @@ impl<'a> Doc<'a> {
     /// The JSON of a node, as it was read.
     pub(crate) fn json(&self, node: u32) -> &'a [u8] {
         let n = &self.tape[node as usize];
-        &self.bytes[n.value_at()..n.end_at()]
+        &self.bytes[n.value_at()..n.end as usize]
     }
 
     pub(crate) fn is_object(&self, node: u32) -> bool {
@@ -199,7 +199,7 @@ pub(crate) fn write_merged(doc: Doc<'_>, node: u32, own: &Own, head: u32, out: &
     let edits = if count <= few.len() { &mut few[..count] } else { &mut many[..] };
     // By node; those of one node in the order in which they were made.
     edits.sort_unstable();
-    let end = doc.tape[node as usize].next_index() as u32;
+    let end = doc.tape[node as usize].next;
     let first = edits.partition_point(|&(at, _)| at < node);
     let last = edits.partition_point(|&(at, _)| at < end);
     Merge { doc, own, out }.value(node, &edits[first..last]);
@@ -230,13 +230,13 @@ impl Merge<'_, '_> {
         let mut first = true;
         let mut run: Option<(usize, usize)> = None;
         let mut child = node + 1;
-        while (child as usize) < n.next_index() {
+        while (child as usize) < n.next as usize {
             let c = self.doc.tape[child as usize];
-            let next = c.next_index() as u32;
+            let next = c.next;
             let member = if object { c.key_at() - 1 } else { c.value_at() };
             let below = edits.iter().take_while(|&&(at, _)| at < next).count();
             if below == 0 {
-                run = Some((run.map_or(member, |(start, _)| start), c.end_at()));
+                run = Some((run.map_or(member, |(start, _)| start), c.end as usize));
             } else {
                 self.run(&mut run, &mut first);
                 let (own, rest) = edits.split_at(below);
