@@ -1,1 +1,2 @@
 //! From the configuration file as written to a checked plan.
+pub mod load;

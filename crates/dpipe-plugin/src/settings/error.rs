@@ -79,8 +79,8 @@ impl SettingsError {
                 .and_then(|rest| rest.split('`').next())
                 .and_then(|key| node.get(key))
                 .and_then(|value| value.key_span.clone())
-                .unwrap_or_else(|| node.span.clone()),
-            _ => node.span.clone(),
+                .unwrap_or_else(|| node.place()),
+            _ => node.place(),
         };
         Place { span, message, help }
     }
@@ -129,10 +129,8 @@ impl SettingsError {
 /// The part of a map that stands for all of it: itself if it is on one line, else its key.
 fn head(node: &Node) -> Span {
     match &node.key_span {
-        Some(key) if node.span.text().trim_end().contains('\n') || node.span.text().is_empty() => {
-            key.clone()
-        }
-        _ => node.span.clone(),
+        Some(key) if node.span.text().trim_end().contains('\n') => key.clone(),
+        _ => node.place(),
     }
 }
 

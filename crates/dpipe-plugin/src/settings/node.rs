@@ -117,7 +117,16 @@ impl Node {
     /// An error about this value.
     #[must_use]
     pub fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem::error(self.redact(&message.into())).at(self.span.clone())
+        Problem::error(self.redact(&message.into())).at(self.place())
+    }
+
+    /// What to point at for this value: itself, or its key if nothing is written behind it.
+    #[must_use]
+    pub fn place(&self) -> Span {
+        match &self.key_span {
+            Some(key) if self.span.text().is_empty() => key.clone(),
+            _ => self.span.clone(),
+        }
     }
 
     /// Where a piece of this scalar's text (by byte offsets) was written: the exact place if the
