@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use crate::event::{EventMut, EventRef};
-use crate::json::{JsonError, Limits, Node, Scanner};
+use crate::json::{JsonError, JsonErrorKind, Limits, Node, Scanner};
 use crate::overlay::{self, Own};
 use crate::{Buffer, Origin, Timestamp};
 
@@ -349,7 +349,8 @@ impl Builder {
         let root = self.tape[first];
         if buffer[at + body.start + root.value_at()] != b'{' {
             self.tape.truncate(first);
-            return Err(JsonError::not_an_object(root.value_at()));
+            let kind = JsonErrorKind::Expected("an object");
+            return Err(JsonError { kind, at: root.value_at() as u32 });
         }
         Ok(self.push(frame, body.start, body.len(), BodyKind::Json, first))
     }

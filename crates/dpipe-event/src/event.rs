@@ -292,8 +292,12 @@ impl<'a> EventRef<'a> {
 
 fn child(doc: Doc<'_>, node: u32, segment: &Segment) -> Option<u32> {
     match segment {
-        Segment::Key(key) if doc.is_object(node) => overlay::member(doc, node, key).map(|(n, _)| n),
-        Segment::Index(index) if !doc.is_object(node) => json::element(doc.tape, doc.bytes, node, *index),
+        Segment::Key(key) if doc.is_object(node) => {
+            json::find(doc.tape, doc.bytes, node, key.as_bytes())
+        }
+        Segment::Index(index) if !doc.is_object(node) => {
+            json::element(doc.tape, node, *index as usize)
+        }
         _ => None,
     }
 }
@@ -340,13 +344,11 @@ impl EventMut<'_> {
             return false;
         }
         self.make_json();
-        let doc_depth = match self.set_in_place(path, value) {
-            Ok(done) => return done,
-            Err(BelowAnEdit) => path.segments().len(),
-        };
-        debug_assert!(doc_depth > 0);
-        // The path leads into a value that an edit gave: build the body anew, then it is a node.
-        self.rebuild() && self.set_in_place(path, value).unwrap_or(false)
+        match self.set_in_place(path, value) {
+            Ok(done) => done,
+            // Built anew, the body has nodes for what the edit gave.
+            Err(BelowAnEdit) => self.rebuild() && self.set_in_place(path, value).unwrap_or(false),
+        }
     }
 
     fn set_in_place(&mut self, path: &Path, value: NewValue<'_>) -> Result<bool, BelowAnEdit> {
@@ -378,6 +380,9 @@ impl EventMut<'_> {
             if let Some((edit, how)) = self.batch.own.on_node(head, child) {
                 if !last && how.op == Op::Replace {
                     return Err(BelowAnEdit);
+                }
+                if segments[depth + 1..].iter().any(|s| matches!(s, Segment::Index(_))) {
+                    return Ok(false);
                 }
                 let written = |out: &mut Vec<u8>| write_nested(path, depth + 1, value, out);
                 self.batch.own.overwrite(edit, written);
@@ -455,8 +460,8 @@ impl EventMut<'_> {
         Ok(false)
     }
 
-    /// Moves the value at `from` to `to`; returns whether it could. If it could not, the event is
-    /// as it was.
+    /// Moves the value at `from` to `to`; returns whether it could. If it could not, the fields are
+    /// as they were.
     pub fn rename(&mut self, from: &Path, to: &Path) -> bool {
         if from == to || to.meta().is_some() || from.meta().is_some() {
             return false;
@@ -466,16 +471,13 @@ impl EventMut<'_> {
             Some(value) => value.write_json(&mut json),
             None => return false,
         }
-        let before = (self.as_ref().slot.edits, *self.as_ref().slot);
         if !self.set(to, NewValue::Json(&json)) {
-            *self.slot() = before.1;
             return false;
         }
-        // Moving `a` to `a.b` put the value below itself: there is no `a` to remove.
-        if to.segments().starts_with(from.segments()) {
-            return true;
-        }
-        self.remove(from)
+        // Of `a` and `a.b`, the one that was set took the place of the other.
+        let nested = to.segments().starts_with(from.segments())
+            || from.segments().starts_with(to.segments());
+        nested || self.remove(from)
     }
 
     /// Makes this JSON object the body.
@@ -514,7 +516,7 @@ impl EventMut<'_> {
             let next = doc.tape[child as usize].next;
             let leads = |segment: &Segment| match segment {
                 Segment::Key(key) => {
-                    doc.is_object(node) && json::key_is(doc.tape, doc.bytes, child, key.as_bytes())
+                    doc.is_object(node) && doc.key_is(child, key)
                 }
                 Segment::Index(at) => !doc.is_object(node) && *at == index,
             };
@@ -543,14 +545,14 @@ impl EventMut<'_> {
     fn drop_duplicates(&mut self, object: u32, segment: &Segment, last: u32) {
         let Segment::Key(key) = segment else { return };
         let doc = self.as_ref().doc();
-        if !overlay::member(doc, object, key).is_some_and(|(_, twice)| twice) {
+        if !json::find_flagged(doc.tape, doc.bytes, object, key.as_bytes()).1 {
             return;
         }
         let mut child = object + 1;
         while child < last {
             let doc = self.as_ref().doc();
             let next = doc.tape[child as usize].next;
-            if json::key_is(doc.tape, doc.bytes, child, key.as_bytes()) {
+            if doc.key_is(child, key) {
                 self.record(child, Op::Remove, &[], |_| {});
             }
             child = next;
@@ -585,3 +587,6 @@ fn write_nested(path: &Path, depth: usize, value: NewValue<'_>, out: &mut Vec<u8
     value.write_json(out);
     out.resize(out.len() + path.segments().len() - depth, b'}');
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ pub use batch::{Batch, Builder, Draft, Frame, Selection};
 pub use buffer::{Buffer, Pool, Room};
 pub use event::{EventMut, EventRef, NewValue};
 pub use id::{EventId, StreamId};
-pub use json::{JsonError, Limits as JsonLimits, write_escaped};
+pub use json::{JsonError, JsonErrorKind, Limits as JsonLimits, write_escaped};
 pub use meta::Meta;
 pub use origin::{Origin, logfile_name};
 pub use path::{Path, PathError, Segment};

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::json::{self, JsonError, Limits, Node, Scanner};
+use crate::json::{JsonError, Limits, Node, Scanner, unescape};
 
 /// The end of a chain of edits.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -173,6 +173,13 @@ impl<'a> Doc<'a> {
         &self.bytes[n.value_at()..n.end as usize]
     }
 
+    /// Whether the member `node` of an object has this key.
+    pub(crate) fn key_is(&self, node: u32, key: &str) -> bool {
+        let n = &self.tape[node as usize];
+        let raw = n.raw_key(self.bytes);
+        if n.key & Node::ESCAPED == 0 { raw == key.as_bytes() } else { *unescape(raw) == *key.as_bytes() }
+    }
+
     pub(crate) fn is_object(&self, node: u32) -> bool {
         self.bytes[self.tape[node as usize].value_at()] == b'{'
     }
@@ -284,10 +291,4 @@ impl Merge<'_, '_> {
             self.out.push(b',');
         }
     }
-}
-
-/// The child of an object by its key, and whether the key stands there more than once; the last
-/// one counts.
-pub(crate) fn member(doc: Doc<'_>, object: u32, key: &str) -> Option<(u32, bool)> {
-    json::find_last(doc.tape, doc.bytes, object, key.as_bytes())
 }
