@@ -22,6 +22,14 @@ impl StreamId {
         }
         StreamId(first_half(hasher.finalize().as_bytes()))
     }
+
+    /// A number by which streams are spread evenly.
+    #[must_use]
+    pub fn spread(self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.0[..8]);
+        u64::from_le_bytes(bytes)
+    }
 }
 
 impl EventId {

@@ -8,7 +8,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 pub struct Progress {
     state: Mutex<State>,
     on_settle: Box<dyn Fn() + Send + Sync>,
+    losses: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -50,8 +51,18 @@ impl Progress {
     /// thread ended the last share.
     #[must_use]
     pub fn new(position: u64, on_settle: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Progress::counting(position, Arc::default(), on_settle)
+    }
+
+    /// The same, and each lost receipt is added to `losses`.
+    #[must_use]
+    pub fn counting(
+        position: u64,
+        losses: Arc<AtomicU64>,
+        on_settle: impl Fn() + Send + Sync + 'static,
+    ) -> Arc<Self> {
         let state = State { settled: position, ..State::default() };
-        Arc::new(Progress { state: Mutex::new(state), on_settle: Box::new(on_settle) })
+        Arc::new(Progress { state: Mutex::new(state), on_settle: Box::new(on_settle), losses })
     }
 
     /// Opens the receipt for everything of the stream up to `end`; `held` lives as long as the
@@ -88,6 +99,7 @@ impl Progress {
             let mut state = self.state.lock();
             if lost {
                 state.lost += 1;
+                self.losses.fetch_add(1, Ordering::Relaxed);
             } else {
                 let index = (ticket - state.first_ticket) as usize;
                 state.open[index].done = true;

@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Condition {
         let text = String::deserialize(deserializer)?;
         Query::parse(&text).map(|query| Condition(Arc::new(query))).map_err(|error| {
             let offset = |chars: usize| text.chars().take(chars).map(char::len_utf8).sum::<usize>();
-            let (start, end) = (offset(error.at), offset(error.at + error.len));
+            let (start, end) = (offset(error.at), offset(error.at + error.length));
             error_in_text(start..end, error)
         })
     }
