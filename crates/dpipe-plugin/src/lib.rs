@@ -15,6 +15,7 @@ pub mod registry;
 pub mod settings;
 pub mod shutdown;
 pub mod step;
+pub mod template;
 
 pub use codec::{DecodeError, Decoder, DecoderSpec, EncodeError, Encoder, EncoderSpec};
 pub use context::{BuildContext, BuildError, Shared};
