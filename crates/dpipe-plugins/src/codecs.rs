@@ -1,9 +1,89 @@
 //! Every built-in codec, one line each, sorted: decoders and encoders.
 
+mod als;
+mod json;
+mod raw;
+mod text;
+
 use dpipe_plugin::{DecoderSpec, EncoderSpec, Entry};
 
 /// The decoders that come with dpipe.
-pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[];
+pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
+    Entry::decoder::<als::Decode>(include_str!("codecs/als.rs")),
+    Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
+    Entry::decoder::<text::Decode>(include_str!("codecs/text.rs")),
+];
 
 /// The encoders that come with dpipe.
-pub(crate) const ENCODERS: &[Entry<dyn EncoderSpec>] = &[];
+pub(crate) const ENCODERS: &[Entry<dyn EncoderSpec>] = &[
+    Entry::encoder::<als::Encode>(include_str!("codecs/als.rs")),
+    Entry::encoder::<json::Encode>(include_str!("codecs/json.rs")),
+    Entry::encoder::<raw::Encode>(include_str!("codecs/raw.rs")),
+    Entry::encoder::<text::Encode>(include_str!("codecs/text.rs")),
+];
+
+#[cfg(test)]
+mod tests {
+    //! How the codecs are tested: lines in, events or errors out, and back.
+
+    use std::sync::Arc;
+
+    use dpipe_event::{Batch, Buffer, Builder, EventRef, Frame, Origin, StreamId, Timestamp};
+    use dpipe_plugin::{DecodeError, Decoder, EncodeError, Encoder};
+
+    /// Cuts lines as the engine does, and decodes them.
+    pub(super) fn decode_lines(
+        decoder: &mut dyn Decoder,
+        bytes: &[u8],
+    ) -> (Batch, Vec<DecodeError>) {
+        let buffer = Buffer::from(bytes.to_vec());
+        let mut events = Builder::new();
+        events.begin(buffer.clone(), 1000, Timestamp::from_millis(1_393_675_200_250));
+        let mut errors = Vec::new();
+        let mut start = 0;
+        for line in buffer.split_inclusive(|&byte| byte == b'\n') {
+            let frame = line.strip_suffix(b"\n").unwrap_or(line);
+            let frame = frame.strip_suffix(b"\r").unwrap_or(frame);
+            let frame = Frame { bytes: frame, start, original_len: frame.len() };
+            errors.extend(decoder.decode(&frame, &mut events).err());
+            start += line.len() as u32;
+        }
+        let origin = Origin {
+            tenant: "rs".into(),
+            input: "in".into(),
+            file: "".into(),
+            logfile: "".into(),
+            host: "".into(),
+            stream: StreamId::default(),
+        };
+        (events.finish(Arc::new(origin), "in".into()), errors)
+    }
+
+    pub(super) fn batch_of(decoder: &mut dyn Decoder, text: &str) -> Batch {
+        let (batch, errors) = decode_lines(decoder, text.as_bytes());
+        assert!(errors.is_empty(), "{text:?} gave {errors:?}");
+        batch
+    }
+
+    pub(super) fn errors_of(decoder: &mut dyn Decoder, bytes: &[u8]) -> Vec<DecodeError> {
+        decode_lines(decoder, bytes).1
+    }
+
+    /// All events, a newline after each.
+    pub(super) fn encode(encoder: &dyn Encoder, batch: &Batch) -> Result<Vec<u8>, EncodeError> {
+        let mut out = Vec::new();
+        for event in batch.iter() {
+            encoder.encode(&event, &mut out)?;
+            out.push(b'\n');
+        }
+        Ok(out)
+    }
+
+    pub(super) fn verbatim(batch: &Batch) -> &str {
+        std::str::from_utf8(batch.verbatim().expect("nothing was edited")).unwrap()
+    }
+
+    pub(super) fn body(event: &EventRef<'_>) -> String {
+        String::from_utf8(event.body_text().into_owned()).unwrap()
+    }
+}

@@ -3,6 +3,7 @@
 
 mod codecs;
 mod inputs;
+mod json_body;
 mod outputs;
 mod steps;
 

@@ -1,0 +1,321 @@
+//! JSON objects, one a line.
+//!
+//! Decoding: the whole line is the body. Keys keep their order and numbers their digits; of a key
+//! that stands twice the last one counts. The event's time is when it was received. Every line is
+//! checked, also one that nobody will look into.
+//!
+//! Decode errors: `bad_json`, `invalid_utf8`, `json_too_deep`, `json_too_many_fields`,
+//! `line_too_long` (the line was cut to the input's limit).
+//!
+//! Encoding: the body, edits merged in; plain text becomes `{"message":"…"}`. What an event has of
+//! the metadata that the option `metadata` names is added as the last members, so that it counts
+//! even if the body has fields of the same names. `_time` and `_received` are written in RFC 3339,
+//! UTC, to the millisecond; `_offset` is a number, the others are strings.
+//!
+//! ```yaml
+//! type: json
+//! ```
+
+use std::io::Write;
+
+use dpipe_event::{Batch, Builder, EventRef, Frame, JsonLimits, Meta};
+use dpipe_plugin::{
+    BuildContext, BuildError, DecodeError, Decoder, DecoderConfig, DecoderSpec, EncodeError,
+    Encoder, EncoderConfig, EncoderSpec,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::json_body::{self, InvalidUtf8, JsonBody};
+
+/// How to read JSON objects.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Decode {
+    /// What becomes of a line that is not UTF-8.
+    invalid_utf8: InvalidUtf8,
+    /// The nesting at which a line is refused; at most 128.
+    #[serde(deserialize_with = "json_body::depth_max")]
+    depth_max: u32,
+    /// The most values in a line, array elements included.
+    fields_max: u32,
+}
+
+/// How to write JSON objects.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Encode {
+    /// The metadata to add, such as `[_time, _area]`.
+    metadata: Vec<Metadata>,
+}
+
+impl Default for Decode {
+    fn default() -> Self {
+        let JsonLimits { depth, fields } = JsonLimits::default();
+        Decode { invalid_utf8: InvalidUtf8::default(), depth_max: depth, fields_max: fields }
+    }
+}
+
+/// A piece of metadata, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+enum Metadata {
+    /// When the event happened.
+    #[serde(rename = "_time")]
+    Time,
+    /// When dpipe read it.
+    #[serde(rename = "_received")]
+    Received,
+    /// The region or shard of an als line.
+    #[serde(rename = "_area")]
+    Area,
+    /// The product or team that owns it.
+    #[serde(rename = "_tenant")]
+    Tenant,
+    /// The name under which its batch is published.
+    #[serde(rename = "_tag")]
+    Tag,
+    /// The input that read it.
+    #[serde(rename = "_input")]
+    Input,
+    /// The file or peer it came from.
+    #[serde(rename = "_file")]
+    File,
+    /// Its first byte within that stream.
+    #[serde(rename = "_offset")]
+    Offset,
+    /// The machine it came from.
+    #[serde(rename = "_host")]
+    Host,
+    /// Its deterministic id.
+    #[serde(rename = "_id")]
+    Id,
+    /// The file's name without its date, number and suffix.
+    #[serde(rename = "logfile")]
+    Logfile,
+}
+
+impl From<Metadata> for Meta {
+    fn from(metadata: Metadata) -> Meta {
+        match metadata {
+            Metadata::Time => Meta::Time,
+            Metadata::Received => Meta::Received,
+            Metadata::Area => Meta::Area,
+            Metadata::Tenant => Meta::Tenant,
+            Metadata::Tag => Meta::Tag,
+            Metadata::Input => Meta::Input,
+            Metadata::File => Meta::File,
+            Metadata::Offset => Meta::Offset,
+            Metadata::Host => Meta::Host,
+            Metadata::Id => Meta::Id,
+            Metadata::Logfile => Meta::Logfile,
+        }
+    }
+}
+
+impl DecoderConfig for Decode {
+    const NAME: &'static str = "json";
+}
+
+impl DecoderSpec for Decode {
+    fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Decoder>, BuildError> {
+        let limits = JsonLimits { depth: self.depth_max, fields: self.fields_max };
+        let body = JsonBody { limits, invalid_utf8: self.invalid_utf8 };
+        Ok(Box::new(JsonDecoder { body }))
+    }
+}
+
+impl EncoderConfig for Encode {
+    const NAME: &'static str = "json";
+}
+
+impl EncoderSpec for Encode {
+    fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Encoder>, BuildError> {
+        let metadata = self.metadata.iter().copied().map(Meta::from).collect();
+        Ok(Box::new(JsonEncoder { metadata }))
+    }
+}
+
+#[derive(Default)]
+pub(super) struct JsonDecoder {
+    body: JsonBody,
+}
+
+impl Decoder for JsonDecoder {
+    fn decode(&mut self, frame: &Frame<'_>, events: &mut Builder) -> Result<(), DecodeError> {
+        self.body.push(frame, 0..frame.bytes.len(), events)?;
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+pub(super) struct JsonEncoder {
+    metadata: Vec<Meta>,
+}
+
+impl Encoder for JsonEncoder {
+    fn encode(&self, event: &EventRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        event.write_json(out);
+        if !self.metadata.is_empty() {
+            self.add_metadata(event, out);
+        }
+        Ok(())
+    }
+
+    fn is_verbatim(&self, batch: &Batch) -> bool {
+        self.metadata.is_empty() && batch.bodies_are_lines()
+    }
+}
+
+impl JsonEncoder {
+    /// Adds members to the object at the end of `out`.
+    fn add_metadata(&self, event: &EventRef<'_>, out: &mut Vec<u8>) {
+        cut_back(out, |byte| byte != b'}');
+        out.pop();
+        cut_back(out, |byte| byte.is_ascii_whitespace());
+        let mut separator: &[u8] = if out.last() == Some(&b'{') { b"\"" } else { b",\"" };
+        for &meta in &self.metadata {
+            let Some(value) = event.meta(meta) else { continue };
+            out.extend_from_slice(separator);
+            out.extend_from_slice(meta.name().as_bytes());
+            out.extend_from_slice(b"\":");
+            // Writing to a vector cannot fail.
+            let _ = match meta {
+                Meta::Time => write!(out, "\"{}\"", event.time()),
+                Meta::Received => write!(out, "\"{}\"", event.received()),
+                _ => {
+                    value.write_json(out);
+                    Ok(())
+                }
+            };
+            separator = b",\"";
+        }
+        out.push(b'}');
+    }
+}
+
+fn cut_back(out: &mut Vec<u8>, cut: impl Fn(u8) -> bool) {
+    while out.last().is_some_and(|&byte| cut(byte)) {
+        out.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codecs::tests::{batch_of, body, decode_lines, encode, errors_of, verbatim};
+
+    fn encoded(encoder: &JsonEncoder, batch: &Batch) -> String {
+        String::from_utf8(encode(encoder, batch).unwrap()).unwrap()
+    }
+
+    fn kind(line: &[u8]) -> &'static str {
+        errors_of(&mut JsonDecoder::default(), line)[0].kind
+    }
+
+    #[test]
+    fn an_object_is_kept_to_the_byte() {
+        let text =
+            "{\"b\":1, \"a\":1.50,\"a\":123456789012345678901234567890,\"s\":\"\\u0041\\/\"}\n";
+        let batch = batch_of(&mut JsonDecoder::default(), text);
+        assert_eq!(encoded(&JsonEncoder::default(), &batch), text);
+        assert!(JsonEncoder::default().is_verbatim(&batch));
+        assert_eq!(verbatim(&batch), text);
+        let a = batch.get(0).get(&"a".parse().unwrap()).unwrap().as_text().unwrap();
+        assert_eq!(&*a, b"123456789012345678901234567890");
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_for_its_reason() {
+        for line in ["[1]", "1", "null", "", "{\"a\":01}", "{\"a\":+1}", "{\"a\":NaN}", "{} {}"] {
+            assert_eq!(kind(format!("{line}\n").as_bytes()), "bad_json", "{line:?}");
+        }
+        assert_eq!(kind(b"{\"a\":\"\xc3(\"}"), "invalid_utf8");
+        let deep = format!("{}{}", "{\"a\":".repeat(200), "}".repeat(200));
+        assert_eq!(kind(deep.as_bytes()), "json_too_deep");
+        let wide = format!("{{\"a\":[{}0]}}", "0,".repeat(10_000));
+        assert_eq!(kind(wide.as_bytes()), "json_too_many_fields");
+    }
+
+    #[test]
+    fn the_end_of_a_line_may_be_that_of_windows() {
+        let batch = batch_of(&mut JsonDecoder::default(), "{\"a\":1}\r\n{\"a\":2}\r\n");
+        assert_eq!(body(&batch.get(0)), "{\"a\":1}");
+        assert!(batch.verbatim().is_none());
+        assert_eq!(encoded(&JsonEncoder::default(), &batch), "{\"a\":1}\n{\"a\":2}\n");
+    }
+
+    #[test]
+    fn metadata_comes_last_and_so_wins_over_the_body() {
+        let metadata = vec![Meta::Time, Meta::Area, Meta::Tenant, Meta::Offset];
+        let encoder = JsonEncoder { metadata };
+        let text = "{}\n{ }\n{\"_tenant\":\"forged\" } \n";
+        let batch = batch_of(&mut JsonDecoder::default(), text);
+        assert!(!encoder.is_verbatim(&batch));
+        let meta = |at| {
+            format!("\"_time\":\"2014-03-01T12:00:00.250Z\",\"_tenant\":\"rs\",\"_offset\":{at}}}")
+        };
+        assert_eq!(
+            encoded(&encoder, &batch),
+            format!(
+                "{{{}\n{{{}\n{{\"_tenant\":\"forged\",{}\n",
+                meta(1000),
+                meta(1003),
+                meta(1007)
+            )
+        );
+    }
+
+    #[test]
+    fn every_piece_of_metadata_can_be_named() {
+        for meta in Meta::ALL {
+            let name = serde_json::Value::from(meta.name());
+            let named: Metadata = serde_json::from_value(name).unwrap();
+            assert_eq!(Meta::from(named), meta);
+        }
+    }
+
+    #[test]
+    fn plain_text_becomes_a_message() {
+        let batch = batch_of(&mut crate::codecs::text::TextDecoder, "say \"hi\"\t\u{1b}[0m\n");
+        assert!(!JsonEncoder::default().is_verbatim(&batch));
+        assert_eq!(
+            encoded(&JsonEncoder::default(), &batch),
+            "{\"message\":\"say \\\"hi\\\"\\t\\u001b[0m\"}\n"
+        );
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            ".{0,12}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map(".{0,6}", inner, 0..4)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_decodes_to_the_same(value in json(), set in ".{0,12}") {
+            let line = serde_json::json!({ "v": value }).to_string();
+            let mut batch = batch_of(&mut JsonDecoder::default(), &line);
+            batch.edit(0).set(
+                &"set".parse().unwrap(),
+                dpipe_event::NewValue::String(set.as_bytes()),
+            );
+            let encoded = encode(&JsonEncoder::default(), &batch).unwrap();
+            let (again, errors) = decode_lines(&mut JsonDecoder::default(), &encoded);
+            prop_assert_eq!(errors, vec![]);
+            let seen: serde_json::Value = serde_json::from_str(&body(&again.get(0))).unwrap();
+            prop_assert_eq!(seen, serde_json::json!({ "v": value, "set": set }));
+        }
+    }
+}
