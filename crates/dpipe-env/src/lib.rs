@@ -6,9 +6,11 @@
 
 mod files;
 mod real;
+mod watch;
 
 pub use files::{Entry, EntryKind, File, FileId, Files, Open, Stat};
 pub use real::RealEnv;
+pub use watch::{Change, Watch};
 
 /// The outside world, as the core of dpipe sees it.
 pub trait Env: Send + Sync + 'static {
@@ -18,6 +20,13 @@ pub trait Env: Send + Sync + 'static {
     fn random(&self) -> u64;
     /// The files.
     fn files(&self) -> &dyn Files;
+    /// A way to be told of changes in folders.
+    ///
+    /// # Errors
+    /// If there is none; whoever wants to know then has to look for himself.
+    fn watch(&self) -> std::io::Result<Box<dyn Watch>> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
     /// The name of this machine.
     fn host_name(&self) -> String;
 }

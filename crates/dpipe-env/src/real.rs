@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, StatxFlags};
 
+use crate::watch::{Inotify, Watch};
 use crate::{Entry, EntryKind, Env, File, FileId, Files, Open, Stat};
 
 /// The machine dpipe runs on.
@@ -33,6 +34,10 @@ impl Env for RealEnv {
 
     fn files(&self) -> &dyn Files {
         &RealFiles
+    }
+
+    fn watch(&self) -> io::Result<Box<dyn Watch>> {
+        Ok(Box::new(Inotify::new()?))
     }
 
     fn host_name(&self) -> String {
