@@ -1,0 +1,142 @@
+//! The JSON scanner: one pass of bit masks over the bytes, one walk over what they mark.
+//!
+//! [`Scanner::scan`] accepts exactly the documents that RFC 8259 and `serde_json` accept and
+//! leaves a *tape*: one 16-byte [`Node`] per value, in document order, each knowing where its key,
+//! its value and its successor are. Nothing is copied out of the document, numbers keep their
+//! digits, and fields that nobody asks for are never looked at again.
+//!
+//! 1. `index` reads 64 bytes at a time and writes a *mark* (a position) for each quote, each
+//!    escape in a string, and each bracket, comma, colon and scalar start outside of strings.
+//! 2. `walk` reads only the bytes under the marks, checks the grammar and writes the tape.
+//!
+//! Both steps are free of recursion and nearly free of unpredictable branches, which is where the
+//! time of a byte-by-byte parser goes.
+
+mod error;
+mod find;
+mod index;
+mod number;
+mod portable;
+mod text;
+mod walk;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(test)]
+mod tests;
+
+pub use error::{JsonError, JsonErrorKind};
+pub use text::write_escaped;
+
+pub(crate) use find::{element, find, find_flagged};
+pub(crate) use text::unescape;
+
+use index::{Marks, Padded};
+
+/// The longest document, in bytes: positions are 30 bits wide.
+const LEN_MAX: usize = (1 << 30) - 1;
+
+/// One value of a parsed document. Positions count from the document's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Node {
+    /// Where the key starts, after its quote; 0 for the root and for array elements.
+    /// [`Node::ESCAPED`] and [`Node::RESERVED`] are flags.
+    pub(crate) key: u32,
+    /// Where the value starts, at its quote if it is a string, with the same two flags.
+    pub(crate) value: u32,
+    /// Just after the value's last byte.
+    pub(crate) end: u32,
+    /// Index, in this document's tape, of the node after this value and all its descendants.
+    pub(crate) next: u32,
+}
+
+impl Node {
+    /// Set on a key or a string that contains a backslash.
+    pub(crate) const ESCAPED: u32 = 1 << 31;
+    /// Never set by the scanner; what it means is up to the owner of the tape.
+    pub(crate) const RESERVED: u32 = 1 << 30;
+    const POSITION: u32 = Self::RESERVED - 1;
+
+    /// Where the key starts, without the flags.
+    #[inline]
+    pub(crate) fn key_at(&self) -> usize {
+        (self.key & Self::POSITION) as usize
+    }
+
+    /// Where the value starts, without the flags.
+    #[inline]
+    pub(crate) fn value_at(&self) -> usize {
+        (self.value & Self::POSITION) as usize
+    }
+}
+
+/// What a document may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The nesting at which a document is refused: an array or object this deep, counting the
+    /// root as 1.
+    pub depth: u32,
+    /// The most values in a document, containers and array elements included.
+    pub fields: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth: 128, fields: 10_000 }
+    }
+}
+
+/// Validates documents, one after the other, reusing its scratch memory.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    marks: Marks,
+    padded: Vec<u8>,
+    index: index::Index,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::with_index(index::fastest())
+    }
+}
+
+impl Scanner {
+    fn with_index(index: index::Index) -> Self {
+        Self { marks: Marks::default(), padded: Vec::new(), index }
+    }
+
+    /// Validates the document `bytes[start..end]` and appends its nodes to `tape`: the root first,
+    /// then preorder. Nothing is appended on error.
+    ///
+    /// `bytes` is the whole read buffer. What follows the document has no influence on the result,
+    /// but the document is read in place, without a copy, if it ends in white space and 64 more
+    /// bytes follow; that is so for every line of a buffer but the last.
+    ///
+    /// # Panics
+    /// If `start..end` is not a range of `bytes`.
+    pub(crate) fn scan(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+        limits: &Limits,
+        tape: &mut Vec<Node>,
+    ) -> Result<(), JsonError> {
+        if end - start > LEN_MAX {
+            return Err(JsonError { kind: JsonErrorKind::TooLong, at: LEN_MAX as u32 });
+        }
+        let text = Padded::new(bytes, start, end, &mut self.padded);
+        let suspects = (self.index)(text, &mut self.marks);
+        match suspects.first_fault(text) {
+            None => walk::walk(text, &self.marks, limits, tape),
+            Some(fault) => {
+                // The first of two faults is the cause, the other often its consequence.
+                let length = tape.len();
+                let grammar = walk::walk(text, &self.marks, limits, tape).err();
+                tape.truncate(length);
+                Err(grammar.filter(|grammar| grammar.at < fault.at).unwrap_or(fault))
+            }
+        }
+    }
+}
