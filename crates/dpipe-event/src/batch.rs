@@ -253,6 +253,16 @@ impl Batch {
         &self.source.buffer[start..start + slot.len as usize + 1]
     }
 
+    /// The raw lines of several events in a row, under the same condition.
+    #[must_use]
+    pub fn raw_lines(&self, events: std::ops::Range<usize>) -> &[u8] {
+        let Some(last) = events.end.checked_sub(1).filter(|last| *last >= events.start) else {
+            return &[];
+        };
+        let (first, last) = (&self.slots[events.start], &self.slots[last]);
+        &self.source.buffer[first.start as usize..(last.start + last.len + 1) as usize]
+    }
+
     /// Whether every body is its whole raw line, so that `verbatim` is what `json` would encode.
     #[must_use]
     pub fn bodies_are_lines(&self) -> bool {

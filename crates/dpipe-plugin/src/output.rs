@@ -4,6 +4,7 @@
 //! encoding, panics and the books belong to the runner.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +92,10 @@ pub enum Written {
     /// These events were refused for good; the others have arrived. With a flush, positions count
     /// through all held parcels in the order in which they were written.
     Refused(Vec<Refusal>),
+    /// It did not arrive, and nothing will anymore: whoever read has gone, such as the process at
+    /// the other end of a pipe. Whatever was held did not arrive either. The engine shuts down in
+    /// order.
+    Closed,
 }
 
 /// An event that was refused for good.
@@ -152,16 +157,22 @@ impl Parcel {
         }
     }
 
-    /// The encoded bytes of the event at `index`, its newline included.
+    /// The encoded bytes of several events in a row, their newlines included.
     #[must_use]
-    pub fn event_bytes(&self, index: usize) -> &[u8] {
+    pub fn run_bytes(&self, events: Range<usize>) -> &[u8] {
         match self.encoded.as_deref() {
-            Some(Encoded::Verbatim) => self.batch.raw_line(index),
+            Some(Encoded::Verbatim) => self.batch.raw_lines(events),
             Some(Encoded::Own { bytes, ends }) => {
-                let start = if index == 0 { 0 } else { ends[index - 1] as usize };
-                &bytes[start..ends[index] as usize]
+                let end_of = |index: usize| if index == 0 { 0 } else { ends[index - 1] as usize };
+                &bytes[end_of(events.start)..end_of(events.end)]
             }
             None => &[],
         }
+    }
+
+    /// The encoded bytes of the event at `index`, its newline included.
+    #[must_use]
+    pub fn event_bytes(&self, index: usize) -> &[u8] {
+        self.run_bytes(index..index + 1)
     }
 }

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use dpipe_event::{EventRef, Path, Value};
+use dpipe_event::{EventRef, Meta, Path, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::settings::error_in_text;
@@ -174,6 +174,14 @@ impl Template {
         self.parts.iter().take_while(literal).map(Part::to_string).collect()
     }
 
+    /// The text after the last place that an event fills.
+    #[must_use]
+    pub fn literal_suffix(&self) -> String {
+        let literal = |part: &&Part| matches!(part, Part::Literal(_) | Part::DataDir);
+        let from = self.parts.len() - self.parts.iter().rev().take_while(literal).count();
+        self.parts[from..].iter().map(Part::to_string).collect()
+    }
+
     /// Whether it is the same text for every event.
     #[must_use]
     pub fn is_constant(&self) -> bool {
@@ -184,6 +192,21 @@ impl Template {
     #[must_use]
     pub fn uses_event_fields(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Field(_)))
+    }
+
+    /// Whether two events of one batch, at the same time, may render differently: whether it reads
+    /// more than what all of a batch have in common, such as the tenant and the file.
+    #[must_use]
+    pub fn varies_within_batch(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Field(path) => !matches!(
+                path.meta(),
+                Some(
+                    Meta::Tenant | Meta::Tag | Meta::Input | Meta::File | Meta::Host | Meta::Logfile
+                )
+            ),
+            _ => false,
+        })
     }
 
     /// The settings of tenants that it reads.

@@ -140,6 +140,19 @@ fn a_template_tells_what_it_depends_on() {
 }
 
 #[test]
+fn a_template_tells_what_follows_its_last_place_and_whether_events_of_a_batch_differ() {
+    let of = |text: &str| {
+        let t = Template::parse(text).unwrap();
+        (t.literal_suffix(), t.varies_within_batch())
+    };
+    assert_eq!(of("a/{_tenant}/%F.jsonl"), (".jsonl".into(), false));
+    assert_eq!(of("a/{logfile}{_file}{_host}{_tag}{_input}"), (String::new(), false));
+    assert_eq!(of("a/{uid}/x.{{"), ("/x.{".into(), true));
+    assert_eq!(of("a/{_area}"), (String::new(), true));
+    assert_eq!(of("a/b"), ("a/b".into(), false));
+}
+
+#[test]
 fn what_could_leave_a_folder_is_percent_encoded() {
     assert_eq!(segment("us"), "us");
     assert_eq!(segment(".."), "%2E%2E");
