@@ -1,2 +1,11 @@
 //! From the configuration file as written to a checked plan.
+//!
+//! [`load`] reads a file and what it includes into one tree of values that know their places;
+//! [`plan::Plan::check`] makes a plan of it, or says everything that is wrong; [`graph`] draws it;
+//! [`schema`] describes every key for editors.
+
+pub mod graph;
 pub mod load;
+pub mod plan;
+pub mod schema;
+pub mod tag_pattern;
