@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::beneath;
+
 /// The file system.
 pub trait Files: Send + Sync {
     /// Opens a file.
@@ -10,6 +12,16 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// Those of the operating system, also for the other methods.
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn File>>;
+    /// Opens the file at `path` below the folder `base`, and never one elsewhere: `path` goes only
+    /// down, and no symbolic link below `base` is followed. To write, missing folders are created.
+    fn open_beneath(&self, base: &Path, path: &Path, how: Open) -> io::Result<Box<dyn File>> {
+        // Where there are no links, the names tell all.
+        let path = beneath::names(path)?.into_iter().fold(base.to_owned(), |at, name| at.join(name));
+        if let (Open::Write | Open::CreateNew, Some(folder)) = (how, path.parent()) {
+            self.create_dir_all(folder)?;
+        }
+        self.open(&path, how)
+    }
     /// What is known of a file by its path; symbolic links are followed.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
     /// The entries of a folder, in no order.
@@ -70,6 +82,11 @@ pub trait File: Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// What is known of the file.
     fn stat(&self) -> io::Result<Stat>;
+    /// Takes the file for this process, until it is dropped; false if another process has it. Where
+    /// there is only one process, nobody else has it.
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
+    }
     /// Tells that the file will be read from front to back.
     fn read_ahead(&self) {}
 }

@@ -4,6 +4,7 @@
 //! place of the machine: one seed, one thread, files that lose what was not synced. Timers need no
 //! part in it: they are tokio's, which can be paused and simulated as they are.
 
+mod beneath;
 mod files;
 mod real;
 mod watch;

@@ -7,8 +7,9 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, StatxFlags};
+use rustix::fs::{AtFlags, OFlags, StatxFlags};
 
+use crate::beneath;
 use crate::watch::{Inotify, Watch};
 use crate::{Entry, EntryKind, Env, File, FileId, Files, Open, Stat};
 
@@ -54,7 +55,7 @@ impl Files for RealFiles {
         match how {
             Open::Read => {
                 // A named pipe that matches a glob must not block whoever opens it.
-                options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+                options.custom_flags(OFlags::NONBLOCK.bits() as i32);
             }
             Open::Write => {
                 options.write(true).create(true);
@@ -64,6 +65,18 @@ impl Files for RealFiles {
             }
         }
         Ok(Box::new(RealFile(options.open(path)?)))
+    }
+
+    fn open_beneath(&self, base: &Path, path: &Path, how: Open) -> io::Result<Box<dyn File>> {
+        let flags = match how {
+            Open::Read => OFlags::RDONLY | OFlags::NONBLOCK,
+            Open::Write => OFlags::RDWR | OFlags::CREATE,
+            Open::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+        };
+        if how != Open::Read {
+            self.create_dir_all(base)?;
+        }
+        Ok(Box::new(RealFile(beneath::open(base, path, flags)?.into())))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -134,6 +147,14 @@ impl File for RealFile {
         statx(&self.0, Path::new(""), AtFlags::EMPTY_PATH)
     }
 
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.0.try_lock() {
+            Ok(()) => Ok(true),
+            Err(fs::TryLockError::WouldBlock) => Ok(false),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     fn read_ahead(&self) {
         // Advice only: a file system that knows none is read all the same.
         let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::Sequential);
@@ -179,6 +200,18 @@ mod tests {
         assert_ne!(files.stat(&a).unwrap().id, before.id);
         assert_eq!(files.read(&b).unwrap(), b"hello");
         assert_eq!(before.len, 5);
+    }
+
+    #[test]
+    fn a_lock_is_held_until_its_file_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = RealFiles.open(&path, Open::Write).unwrap();
+        let second = RealFiles.open(&path, Open::Write).unwrap();
+        assert!(first.try_lock().unwrap());
+        assert!(!second.try_lock().unwrap());
+        drop(first);
+        assert!(second.try_lock().unwrap());
     }
 
     #[test]
