@@ -91,10 +91,11 @@ fn too_deep() -> Problem {
     Problem::error(format!("lists and maps are nested deeper than {DEPTH_MAX}"))
 }
 
-fn duplicate_key(first: &Entry) -> Problem {
-    let line = first.key_span().position().line;
-    Problem::error(format!("key `{}` is given twice", first.key))
-        .help(format!("it was first given in line {line}"))
+fn duplicate_key(entries: &[Entry], key: &str) -> Problem {
+    let first = entries.iter().find(|entry| entry.key == key);
+    let line = first.map(|first| first.key_span().position().line);
+    Problem::error(format!("key `{key}` is given twice"))
+        .maybe_help(line.map(|line| format!("it was first given in line {line}")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! JSON, strictly as RFC 8259 has it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dpipe_plugin::settings::{Entry, Node, NodeValue, Problem, Scalar, ScalarKind, SourceFile};
@@ -104,6 +105,7 @@ impl<'a> Parser<'a> {
 
     fn map(&mut self) -> Result<NodeValue, Problem> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut seen = HashSet::new();
         self.skip_space()?;
         if self.eat('}') {
             return Ok(NodeValue::Map(entries));
@@ -117,8 +119,8 @@ impl<'a> Parser<'a> {
             }
             let key = self.string()?;
             let key_span = self.file.span(start..self.at);
-            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                return Err(duplicate_key(first).at(key_span));
+            if !seen.insert(key.clone()) {
+                return Err(duplicate_key(&entries, &key).at(key_span));
             }
             self.skip_space()?;
             if !self.eat(':') {

@@ -284,6 +284,16 @@ fn aliases_cannot_blow_the_tree_up() {
 }
 
 #[test]
+fn maps_may_have_very_many_keys() {
+    let many = |n: usize| (0..n).map(|n| format!("\"key{n}\": 1"));
+    let json = format!("{{{}}}", many(40_000).collect::<Vec<_>>().join(","));
+    assert_eq!(tree("a.json", &json).unwrap().as_map().unwrap().len(), 40_000);
+    let yaml = many(20_000).map(|line| line + "\n").collect::<String>();
+    let said = wrong("a.yaml", &(yaml + "key7: 2\n"));
+    assert!(said.contains("key `key7` is given twice (it was first given in line 8)"), "{said}");
+}
+
+#[test]
 fn nesting_has_a_limit_in_all_notations() {
     let lists = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     for (name, before) in [("a.yaml", ""), ("a.json", ""), ("a.toml", "a = ")] {

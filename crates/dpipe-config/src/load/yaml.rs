@@ -2,7 +2,7 @@
 
 mod mistakes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as Place, StructureStyle, Tag, options};
@@ -38,7 +38,12 @@ struct Open {
 
 enum Content {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, merged: Vec<Node>, key: Option<(String, Span)> },
+    Map {
+        entries: Vec<Entry>,
+        seen: HashSet<String>,
+        merged: Vec<Node>,
+        key: Option<(String, Span)>,
+    },
 }
 
 /// A value that aliases can refer to.
@@ -90,7 +95,12 @@ impl Builder {
                 self.begin(span, style, anchor, tag.as_deref(), Content::List(Vec::new()))?;
             }
             Event::MappingStart(style, anchor, tag) => {
-                let content = Content::Map { entries: Vec::new(), merged: Vec::new(), key: None };
+                let content = Content::Map {
+                    entries: Vec::new(),
+                    seen: HashSet::new(),
+                    merged: Vec::new(),
+                    key: None,
+                };
                 self.begin(span, style, anchor, tag.as_deref(), content)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(&span)?,
@@ -133,7 +143,9 @@ impl Builder {
             self.open.pop().expect("the parser closes only what it opened");
         let value = match content {
             Content::List(items) => NodeValue::List(items),
-            Content::Map { entries, merged, .. } => NodeValue::Map(merge(entries, merged)),
+            Content::Map { entries, seen, merged, .. } => {
+                NodeValue::Map(merge(entries, seen, merged))
+            }
         };
         // A block ends, for the parser, where the next begins; for a reader, with its last value.
         span.end = match &value {
@@ -165,13 +177,13 @@ impl Builder {
             None => self.root = Some(node),
             Some(Content::List(items)) => items.push(node),
             Some(Content::Map { key: key @ None, .. }) => *key = Some(key_text(&node)?),
-            Some(Content::Map { entries, merged, key }) => {
+            Some(Content::Map { entries, seen, merged, key }) => {
                 let (key, key_span) = key.take().expect("matched above");
                 if key == MERGE_KEY {
                     return take_merge(merged, node);
                 }
-                if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                    self.problems.push(duplicate_key(first).at(key_span));
+                if !seen.insert(key.clone()) {
+                    self.problems.push(duplicate_key(entries, &key).at(key_span));
                     return Ok(());
                 }
                 entries.push(Entry { key, value: Node { key_span: Some(key_span), ..node } });
@@ -244,14 +256,10 @@ fn take_merge(merged: &mut Vec<Node>, node: Node) -> Result<(), Problem> {
 }
 
 /// What is written in the map itself comes before what it takes over.
-fn merge(mut entries: Vec<Entry>, merged: Vec<Node>) -> Vec<Entry> {
+fn merge(mut entries: Vec<Entry>, mut seen: HashSet<String>, merged: Vec<Node>) -> Vec<Entry> {
     for node in merged {
         let NodeValue::Map(taken) = node.value else { continue };
-        for entry in taken {
-            if !entries.iter().any(|own| own.key == entry.key) {
-                entries.push(entry);
-            }
-        }
+        entries.extend(taken.into_iter().filter(|entry| seen.insert(entry.key.clone())));
     }
     entries
 }

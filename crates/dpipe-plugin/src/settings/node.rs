@@ -262,6 +262,13 @@ mod tests {
     }
 
     #[test]
+    fn a_default_is_no_secret() {
+        let mut scalar = Scalar::plain("file");
+        scalar.substituted.push(Substituted { written: "${X:-file}".into(), value: "file".into() });
+        assert_eq!(node("${X:-file}", scalar).redact("no such file"), "no such file");
+    }
+
+    #[test]
     fn a_short_substituted_value_does_not_eat_the_sentence() {
         let mut scalar = Scalar::plain("e");
         scalar.substituted.push(Substituted { written: "${X}".into(), value: "e".into() });

@@ -191,8 +191,13 @@ impl Substituted {
         const HIDDEN_ANYWHERE_FROM: usize = 4;
 
         let value = self.value.trim();
+        // A default stands in the file for all to read.
+        if self.written.contains(value) {
+            return;
+        }
         let escaped = value.escape_debug().to_string();
-        for value in [value, &escaped] {
+        let forms = if escaped == value { vec![value] } else { vec![value, &escaped] };
+        for value in forms {
             if value.len() >= HIDDEN_ANYWHERE_FROM {
                 *message = message.replace(value, &self.written);
             } else if !value.is_empty() {
