@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr2_iter, memmem};
 
-use crate::tokens::{Text, Token, is_token_char};
+use crate::tokens::{Reader, Text, Token, is_token_char};
 
 /// Consecutive tokens to look for.
 #[derive(Clone, Debug)]
@@ -11,13 +11,17 @@ pub(crate) struct Phrase {
     landmark: Option<Landmark>,
 }
 
-/// The rarest ASCII letter or digit of how the first token must begin. Looking for this byte, in
+/// ASCII letters and digits that the first token surely has. Looking for the rarest of them, in
 /// both cases, skips most of a text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Landmark {
+    literal: Box<[u8]>,
+    /// Where the rarest one is in `literal`, and its two cases.
+    rarest: usize,
     lower: u8,
     upper: u8,
-    offset: usize,
+    /// Whether the token begins with them.
+    begins: bool,
 }
 
 /// Letters and digits, the most usual in logs first.
@@ -26,57 +30,65 @@ const USUAL: &[u8] = b"etaoin0srh1ld2cum3f4p5g6w7y8b9vkxjqz";
 impl Phrase {
     /// At least one token.
     pub(crate) fn new(tokens: Box<[Token]>) -> Phrase {
-        let beginning = tokens[0].beginning();
-        let rarity = |byte: u8| USUAL.iter().position(|b| *b == byte);
-        let landmark = beginning.bytes().enumerate().max_by_key(|(_, byte)| rarity(*byte));
-        let landmark = landmark.filter(|_| beginning.is_ascii()).map(|(offset, lower)| Landmark {
-            lower,
-            upper: lower.to_ascii_uppercase(),
-            offset,
-        });
+        let landmark = Landmark::of(&tokens[0]);
         Phrase { tokens, landmark }
     }
 
     /// Whether the text has these tokens, one after the other.
     pub(crate) fn is_in(&self, text: Text<'_>) -> bool {
         let spelled_out = text.escaped && memmem::find(text.bytes, b"\\u").is_some();
-        match self.landmark {
-            Some(landmark) if !spelled_out => self.is_at_a_landmark(text, landmark),
+        match &self.landmark {
+            Some(landmark) if !spelled_out => {
+                let mut places = landmark.places(text.bytes);
+                if landmark.begins {
+                    places.any(|at| is_token_start(text, at) && self.is_at(text.reader(at)))
+                } else {
+                    places.next().is_some() && self.is_at_a_token(text)
+                }
+            }
             _ => self.is_at_a_token(text),
         }
-    }
-
-    fn is_at_a_landmark(&self, text: Text<'_>, landmark: Landmark) -> bool {
-        memchr2_iter(landmark.lower, landmark.upper, text.bytes).any(|found| {
-            found
-                .checked_sub(landmark.offset)
-                .is_some_and(|start| is_token_start(text, start) && self.is_at(text, start))
-        })
-    }
-
-    fn is_at(&self, text: Text<'_>, start: usize) -> bool {
-        let mut reader = text.reader(start);
-        self.tokens
-            .iter()
-            .enumerate()
-            .all(|(i, token)| (i == 0 || reader.find_token()) && token.matches(&mut reader))
     }
 
     fn is_at_a_token(&self, text: Text<'_>) -> bool {
         let mut reader = text.reader(0);
         while reader.find_token() {
-            let mut ahead = reader;
-            let found = self
-                .tokens
-                .iter()
-                .enumerate()
-                .all(|(i, token)| (i == 0 || ahead.find_token()) && token.matches(&mut ahead));
-            if found {
+            if self.is_at(reader) {
                 return true;
             }
             reader.skip_token();
         }
         false
+    }
+
+    /// Whether the tokens are there from the start of the one at hand.
+    fn is_at(&self, mut reader: Reader<'_>) -> bool {
+        self.tokens
+            .iter()
+            .enumerate()
+            .all(|(i, token)| (i == 0 || reader.find_token()) && token.matches(&mut reader))
+    }
+}
+
+impl Landmark {
+    fn of(token: &Token) -> Option<Landmark> {
+        let (literal, begins) = token.literal();
+        if !literal.is_ascii() {
+            return None;
+        }
+        let rarity = |byte: u8| USUAL.iter().position(|usual| *usual == byte);
+        let (rarest, lower) = literal.bytes().enumerate().max_by_key(|(_, b)| rarity(*b))?;
+        let upper = lower.to_ascii_uppercase();
+        Some(Landmark { literal: literal.into_bytes().into(), rarest, lower, upper, begins })
+    }
+
+    /// Where these letters and digits are in a text, in any case.
+    fn places<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+        memchr2_iter(self.lower, self.upper, text).filter_map(|found| {
+            let start = found.checked_sub(self.rarest)?;
+            let there = text.get(start..start + self.literal.len())?;
+            there.eq_ignore_ascii_case(&self.literal).then_some(start)
+        })
     }
 }
 
@@ -152,6 +164,16 @@ mod tests {
     fn a_prefix_may_be_followed_by_more_tokens() {
         assert!(plain("conn* refused", "Connection refused"));
         assert!(!plain("conn* refused", "Connection was refused"));
+    }
+
+    #[test]
+    fn a_wildcard_may_stand_anywhere_in_a_token() {
+        assert!(plain("*fus*", "was REFUSED"));
+        assert!(plain("r*fu*d", "ref refused"));
+        assert!(plain("*é*", "a caFÉs"));
+        assert!(!plain("*fus*", "ref-used"));
+        assert!(!plain("a*z", "a z az1"));
+        assert!(escaped("*fus*", r"\u0052e\u0046used"));
     }
 
     #[test]

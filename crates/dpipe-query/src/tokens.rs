@@ -99,6 +99,14 @@ impl Reader<'_> {
     /// The next character of the token, folded; `None`, and nothing read, at its end.
     #[inline]
     fn token_char(&mut self) -> Option<char> {
+        let byte = *self.text.bytes.get(self.at)?;
+        if byte.is_ascii_alphanumeric() {
+            self.at += 1;
+            return Some(char::from(byte.to_ascii_lowercase()));
+        }
+        if byte.is_ascii() && byte != b'\\' {
+            return None;
+        }
         let mut ahead = *self;
         let c = ahead.next().filter(|c| is_token_char(*c))?;
         *self = ahead;
@@ -174,11 +182,19 @@ impl Token {
         Token::Pattern(glyphs.into())
     }
 
-    /// The characters that a token must begin with.
-    pub(crate) fn beginning(&self) -> &str {
+    /// The longest text that it surely has; and whether it begins with it.
+    pub(crate) fn literal(&self) -> (String, bool) {
         match self {
-            Token::Word(word) | Token::Prefix(word) => word,
-            Token::Pattern(_) => "",
+            Token::Word(word) | Token::Prefix(word) => (word.to_string(), true),
+            Token::Pattern(glyphs) => {
+                let runs = glyphs.split(|glyph| !matches!(glyph, Glyph::Char(_)));
+                let run = runs.max_by_key(|run| run.len()).unwrap_or_default();
+                let text = run.iter().filter_map(|glyph| match glyph {
+                    Glyph::Char(c) => Some(*c),
+                    _ => None,
+                });
+                (text.collect(), false)
+            }
         }
     }
 
@@ -295,7 +311,7 @@ mod tests {
     fn a_term_splits_into_the_tokens_of_its_letters_and_digits() {
         let words = |text: &str| {
             let tokens = tokens_of(&glyphs(text));
-            tokens.map(|t| t.iter().map(|t| t.beginning().to_owned()).collect::<Vec<_>>())
+            tokens.map(|t| t.iter().map(|t| t.literal().0).collect::<Vec<_>>())
         };
         assert_eq!(words("Foo-BAR.1").unwrap(), ["foo", "bar", "1"]);
         assert_eq!(words("ÀÉ_x").unwrap(), ["àé", "x"]);

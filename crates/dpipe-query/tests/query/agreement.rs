@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value};
 
-use crate::event::matches;
+use crate::event::{matches, matches_edited};
 use crate::reference::Q;
 
 /// Few words that are close to each other, so that queries often match, and often nearly.
@@ -25,6 +25,7 @@ const NUMBERS: [&str; 11] = [
     "9007199254740992",
     "123456789012345678901234",
 ];
+const KEYS: [&str; 5] = ["message", "a", "b", "o", "list"];
 const FIELDS: [&str; 7] = ["message", "a", "b", "o.x", "o", "list", "list[1]"];
 const REGEXES: [&str; 6] = ["fo+", "^foo", "bar$", r"\d+", "^[^ ]*$", "(?i)É"];
 
@@ -58,10 +59,9 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn document() -> impl Strategy<Value = Value> {
-    let keys = ["message", "a", "b", "o", "list"];
-    proptest::collection::vec(proptest::option::weighted(0.8, value()), keys.len()).prop_map(
-        move |values| {
-            let members = keys.iter().zip(values);
+    proptest::collection::vec(proptest::option::weighted(0.8, value()), KEYS.len()).prop_map(
+        |values| {
+            let members = KEYS.iter().zip(values);
             Value::Object(members.filter_map(|(k, v)| Some(((*k).to_owned(), v?))).collect())
         },
     )
@@ -189,5 +189,29 @@ proptest! {
         json(&document, spelled_out.saturating_sub(2), &mut body);
         let text = query.text();
         prop_assert_eq!(matches(&text, &body), query.matches(&document), "{} on {}", text, body);
+    }
+    #[test]
+    fn the_matcher_reads_an_edited_event_as_the_reference_reads_the_result(
+        query in query(),
+        document in document(),
+        edits in proptest::collection::vec((0..KEYS.len(), proptest::option::of(value())), 1..4),
+    ) {
+        let body = document.to_string();
+        let mut result = document;
+        let map = result.as_object_mut().expect("documents are objects");
+        let mut written = Vec::new();
+        for (key, value) in edits {
+            written.push((KEYS[key], value.as_ref().map(Value::to_string)));
+            match value {
+                Some(value) => map.insert(KEYS[key].into(), value),
+                None => map.shift_remove(KEYS[key]),
+            };
+        }
+        let text = query.text();
+        prop_assert_eq!(
+            matches_edited(&text, &body, &written),
+            query.matches(&result),
+            "{} on {} after {:?}", text, body, written
+        );
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use dpipe_event::{Batch, Buffer, Builder, Frame, JsonLimits, Origin, StreamId, Timestamp};
+use dpipe_event::{
+    Batch, Buffer, Builder, Frame, JsonLimits, NewValue, Origin, Path, StreamId, Timestamp,
+};
 use dpipe_query::Query;
 
 /// 2014-03-01T12:00:00.250Z
@@ -32,6 +34,25 @@ fn batch(body: &[u8], is_json: bool) -> Batch {
 pub(crate) fn matches(query: &str, json: &str) -> bool {
     let query = Query::parse(query).unwrap_or_else(|error| panic!("{}", error.caret()));
     query.matches(&batch(json.as_bytes(), true).get(0))
+}
+
+/// Whether the query matches the event with this JSON body after edits: each sets a field of the
+/// root to a JSON value, or removes it.
+pub(crate) fn matches_edited(query: &str, json: &str, edits: &[(&str, Option<String>)]) -> bool {
+    let mut batch = batch(json.as_bytes(), true);
+    for (field, value) in edits {
+        let path = Path::parse(field).unwrap();
+        match value {
+            Some(json) => {
+                let value = NewValue::Json(json.as_bytes());
+                assert!(batch.edit(0).set(&path, value));
+            }
+            None => {
+                batch.edit(0).remove(&path);
+            }
+        }
+    }
+    Query::parse(query).unwrap().matches(&batch.get(0))
 }
 
 /// Whether the query matches the event with this line of text.

@@ -28,6 +28,21 @@ fn a_query_prints_in_its_plainest_form() {
     }
 }
 
+#[test]
+fn every_query_in_the_table_of_the_documentation_parses() {
+    let page = include_str!("../../../../docs/query-language.md");
+    let table = page.lines().skip_while(|line| !line.starts_with("| write")).skip(2);
+    let queries: Vec<&str> = table
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| line.split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(queries.len() > 25, "{queries:?}");
+    for query in queries {
+        assert!(Query::parse(query).is_ok(), "{query}");
+    }
+}
+
 /// What queries are made of, well or not.
 const PIECES: &[&str] = &[
     "a",
