@@ -1,0 +1,209 @@
+//! The door: how inputs put bytes into the pipeline, and why they wait.
+//!
+//! A stream reserves a credit before it reads. There is one when the tenant and the process have
+//! room, the tenant's rate allows it, and no output behind the input has a full queue. The credit
+//! stays with the receipt of what was read. So whatever the outputs do, the bytes in flight are
+//! bounded, and the lanes, which all tenants share, never wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dpipe_config::plan::TenantSource;
+use dpipe_event::{Origin, Progress, Receipt};
+use dpipe_plugin::{
+    BoxFuture, Chunk, Credit, Decoder, Door, InputError, Stream, StreamStart,
+};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::books::count;
+use crate::core::Core;
+use crate::tenant::Tenant;
+
+/// A chunk on its way to a lane.
+pub(crate) struct Work {
+    pub(crate) stream: Arc<OpenStream>,
+    pub(crate) chunk: Chunk,
+    pub(crate) receipt: Receipt,
+}
+
+/// One input's way into the pipeline.
+pub(crate) struct InputDoor {
+    core: Arc<Core>,
+    input: usize,
+    outputs: Arc<[usize]>,
+    lanes: Arc<[mpsc::Sender<Work>]>,
+}
+
+/// A stream that an input opened.
+pub(crate) struct OpenStream {
+    core: Arc<Core>,
+    pub(crate) input: usize,
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) origin: Arc<Origin>,
+    /// Used by the stream's lane only.
+    pub(crate) decoder: Mutex<Box<dyn Decoder>>,
+    progress: Arc<Progress>,
+    outputs: Arc<[usize]>,
+    lane: mpsc::Sender<Work>,
+}
+
+impl InputDoor {
+    pub(crate) fn new(core: Arc<Core>, input: usize, lanes: Arc<[mpsc::Sender<Work>]>) -> Self {
+        let outputs = core.plan.outputs_behind(core.route.input_tag(input)).into();
+        InputDoor { core, input, outputs, lanes }
+    }
+
+    fn tenant(&self, file: &str) -> Result<Arc<Tenant>, InputError> {
+        let core = &self.core;
+        let pattern = match &core.plan.inputs[self.input].tenant {
+            TenantSource::Named(name) => return Ok(core.tenants.get(name)),
+            TenantSource::FromPath(pattern) => pattern,
+        };
+        let found = pattern.captures(file.as_bytes()).and_then(|found| found.name("tenant"));
+        let name = found.and_then(|name| std::str::from_utf8(name.as_bytes()).ok());
+        match name.filter(|name| is_tenant_name(name)) {
+            Some(name) => Ok(core.tenants.get(name)),
+            None => Err(InputError {
+                message: format!("the path `{file}` names no tenant by the pattern `{pattern}`"),
+                source: None,
+            }),
+        }
+    }
+}
+
+/// A tenant's name is part of paths and labels; from a path it is whatever somebody called a folder.
+fn is_tenant_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('.')
+}
+
+impl Door for InputDoor {
+    fn open(&self, start: StreamStart) -> Result<Arc<dyn Stream>, InputError> {
+        let plan = &self.core.plan.inputs[self.input];
+        let tenant = self.tenant(&start.file)?;
+        let host = if start.host.is_empty() { self.core.host.clone() } else { start.host.into() };
+        let decoder = plan.decoder.build(&self.core.build_context(&plan.name)).map_err(|error| {
+            InputError::caused(format!("the codec of `{}` cannot be built", plan.name), error)
+        })?;
+        let origin = Arc::new(Origin {
+            tenant: tenant.name.clone(),
+            input: plan.name.clone(),
+            logfile: dpipe_event::logfile_name(&start.file).into(),
+            file: start.file.into(),
+            host,
+            stream: start.id,
+        });
+        // Streams are spread over the lanes by their id: the same stream, the same lane.
+        let lane = start.id.spread() as usize % self.lanes.len();
+        let freed = self.core.freed.clone();
+        let losses = self.core.losses.clone();
+        Ok(Arc::new(StreamHandle(Arc::new(OpenStream {
+            core: self.core.clone(),
+            input: self.input,
+            tenant,
+            origin,
+            decoder: Mutex::new(decoder),
+            progress: Progress::counting(start.position, losses, move || freed.notify_waiters()),
+            outputs: self.outputs.clone(),
+            lane: self.lanes[lane].clone(),
+        }))))
+    }
+
+    fn freed(&self) -> BoxFuture<'_, ()> {
+        // The pause is for rates, which nobody announces.
+        let freed = self.core.freed.notified();
+        Box::pin(async move {
+            let _ = tokio::time::timeout(Duration::from_millis(50), freed).await;
+        })
+    }
+
+    fn skipped(&self, reason: &'static str, how_many: u64) {
+        count(&mut self.core.health.skipped.lock(), reason, how_many);
+    }
+}
+
+/// What an input holds of its stream.
+struct StreamHandle(Arc<OpenStream>);
+
+/// Bytes in flight, given back when the receipt that holds this ends.
+struct Loan {
+    core: Arc<Core>,
+    tenant: Arc<Tenant>,
+    bytes: usize,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.core.bytes.give_back(self.bytes);
+        self.tenant.bytes.give_back(self.bytes);
+        self.core.freed.notify_waiters();
+    }
+}
+
+impl OpenStream {
+    fn lend(&self, bytes: usize) -> Option<Credit> {
+        let gate_closed = self.outputs.iter().any(|&output| self.core.queues[output].is_full());
+        if gate_closed || !self.tenant.rate_allows() || !self.tenant.bytes.try_take(bytes) {
+            return None;
+        }
+        if !self.core.bytes.try_take(bytes) {
+            self.tenant.bytes.give_back(bytes);
+            return None;
+        }
+        let loan = Loan { core: self.core.clone(), tenant: self.tenant.clone(), bytes };
+        Some(Credit::holding(Box::new(loan)))
+    }
+}
+
+impl Stream for StreamHandle {
+    fn origin(&self) -> &Arc<Origin> {
+        &self.0.origin
+    }
+
+    fn reserve(&self, bytes: usize) -> BoxFuture<'_, Credit> {
+        Box::pin(async move {
+            loop {
+                let freed = self.0.core.freed.notified();
+                if let Some(credit) = self.0.lend(bytes) {
+                    return credit;
+                }
+                match self.0.tenant.rate_wait() {
+                    Duration::ZERO => freed.await,
+                    wait => tokio::time::sleep(wait).await,
+                }
+            }
+        })
+    }
+
+    fn try_reserve(&self, bytes: usize) -> Option<Credit> {
+        self.0.lend(bytes)
+    }
+
+    fn send(&self, chunk: Chunk, credit: Credit) -> BoxFuture<'_, ()> {
+        let receipt = self.0.progress.open(chunk.end, credit.into_held());
+        let work = Work { stream: self.0.clone(), chunk, receipt };
+        Box::pin(async move {
+            // Lanes end after every input has; if this one was too slow for that, the receipt is lost
+            // and the chunk is read again at the next start.
+            let _ = self.0.lane.send(work).await;
+        })
+    }
+
+    fn progress(&self) -> &Arc<Progress> {
+        &self.0.progress
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_tenant_name;
+
+    #[test]
+    fn a_tenant_from_a_path_is_a_plain_word() {
+        assert!(is_tenant_name("rstory") && is_tenant_name("ff_2.de-1"));
+        for bad in ["", ".", "..", ".hidden", "a/b", "a b", "a\n", "é", &"x".repeat(65)] {
+            assert!(!is_tenant_name(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Tenants at run time: their credits, their rate, their books.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dpipe_config::plan::{DEFAULT_TENANT, Plan, TenantLimits};
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
+
+use crate::books::Book;
+
+/// A tenant that has, or may have, events in the pipeline.
+pub(crate) struct Tenant {
+    pub(crate) name: Arc<str>,
+    pub(crate) bytes: Budget,
+    rate: Option<Rate>,
+    /// By node: inputs, filters, outputs, and then the tags that nobody takes.
+    books: Box<[Book]>,
+}
+
+impl Tenant {
+    pub(crate) fn book(&self, node: usize) -> &Book {
+        &self.books[node]
+    }
+
+    /// Whether the rate allows reading now.
+    pub(crate) fn rate_allows(&self) -> bool {
+        self.rate.as_ref().is_none_or(|rate| rate.wait(Instant::now()).is_zero())
+    }
+
+    /// How long until the rate allows reading.
+    pub(crate) fn rate_wait(&self) -> Duration {
+        self.rate.as_ref().map_or(Duration::ZERO, |rate| rate.wait(Instant::now()))
+    }
+
+    /// Charges events to the rate. How many a read brings is known only afterwards, so the bucket
+    /// may go into debt; then reading waits until the debt is paid.
+    pub(crate) fn charge(&self, events: u64) {
+        if let Some(rate) = &self.rate {
+            rate.charge(events, Instant::now());
+        }
+    }
+}
+
+/// A bound on bytes. It may be passed by one reservation, so that a large one finds its way too.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Budget { limit, used: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn try_take(&self, bytes: usize) -> bool {
+        let take = |used: usize| (used == 0 || used + bytes <= self.limit).then(|| used + bytes);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
+    }
+
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+/// A token bucket that holds one second's worth and may go into debt.
+struct Rate {
+    per_second: f64,
+    state: Mutex<(f64, Instant)>,
+}
+
+impl Rate {
+    fn new(per_second: u64) -> Self {
+        let per_second = per_second as f64;
+        Rate { per_second, state: Mutex::new((per_second, Instant::now())) }
+    }
+
+    fn refill(&self, state: &mut (f64, Instant), now: Instant) {
+        let passed = now.saturating_duration_since(state.1).as_secs_f64();
+        state.0 = (state.0 + passed * self.per_second).min(self.per_second);
+        state.1 = now;
+    }
+
+    fn charge(&self, events: u64, now: Instant) {
+        let mut state = self.state.lock();
+        self.refill(&mut state, now);
+        state.0 -= events as f64;
+    }
+
+    fn wait(&self, now: Instant) -> Duration {
+        let mut state = self.state.lock();
+        self.refill(&mut state, now);
+        if state.0 > 0.0 {
+            return Duration::ZERO;
+        }
+        Duration::from_secs_f64(-state.0 / self.per_second).max(Duration::from_millis(1))
+    }
+}
+
+/// Every tenant there is. Tenants taken from paths join when their first file is seen.
+pub(crate) struct Tenants {
+    nodes: usize,
+    default_bytes: usize,
+    configured: HashMap<Arc<str>, TenantLimits>,
+    by_name: RwLock<HashMap<Arc<str>, Arc<Tenant>>>,
+}
+
+impl Tenants {
+    pub(crate) fn new(plan: &Plan, nodes: usize) -> Self {
+        let half = plan.limits.bytes_in_flight.bytes() as usize / 2;
+        let configured: HashMap<_, _> =
+            plan.tenants.iter().map(|t| (t.name.clone(), t.limits.clone())).collect();
+        // Of one tenant alone there is nobody to protect.
+        let alone = configured.len() <= 1
+            && plan.inputs.iter().all(|input| {
+                matches!(&input.tenant, dpipe_config::plan::TenantSource::Named(_))
+            });
+        let default_bytes = if alone { half * 2 } else { half };
+        let tenants =
+            Tenants { nodes, default_bytes, configured, by_name: RwLock::default() };
+        for tenant in &plan.tenants {
+            tenants.get(&tenant.name);
+        }
+        tenants
+    }
+
+    /// The tenant of this name, which joins now if it is new.
+    pub(crate) fn get(&self, name: &str) -> Arc<Tenant> {
+        if let Some(tenant) = self.by_name.read().get(name) {
+            return tenant.clone();
+        }
+        let mut by_name = self.by_name.write();
+        if let Some(tenant) = by_name.get(name) {
+            return tenant.clone();
+        }
+        let name: Arc<str> = name.into();
+        let limits = self.configured.get(&name).cloned().unwrap_or_default();
+        let bytes = limits.bytes_in_flight.map_or(self.default_bytes, |b| b.bytes() as usize);
+        let tenant = Arc::new(Tenant {
+            name: name.clone(),
+            bytes: Budget::new(bytes),
+            rate: (limits.events_per_second > 0).then(|| Rate::new(limits.events_per_second)),
+            books: (0..self.nodes).map(|_| Book::default()).collect(),
+        });
+        by_name.insert(name, tenant.clone());
+        tenant
+    }
+
+    /// Every tenant, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Tenant>> {
+        let mut all: Vec<_> = self.by_name.read().values().cloned().collect();
+        all.sort_by(|a, b| (&*a.name != DEFAULT_TENANT, &a.name).cmp(&(&*b.name != DEFAULT_TENANT, &b.name)));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_kept_but_for_one_that_alone_is_too_large() {
+        let budget = Budget::new(100);
+        assert!(budget.try_take(150));
+        assert!(!budget.try_take(1));
+        budget.give_back(150);
+        assert!(budget.try_take(60));
+        assert!(!budget.try_take(60));
+        assert!(budget.try_take(40));
+        assert_eq!(budget.used(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_in_debt_waits_until_it_is_paid() {
+        let rate = Rate::new(100);
+        rate.charge(300, Instant::now());
+        assert_eq!(rate.wait(Instant::now()), Duration::from_secs(2));
+        tokio::time::advance(Duration::from_millis(2001)).await;
+        assert!(rate.wait(Instant::now()).is_zero());
+    }
+}
