@@ -39,6 +39,21 @@ pub(crate) enum Glyph {
     Many,
 }
 
+/// The term that has no wildcard.
+pub(crate) fn glyphs_of(text: &str) -> Vec<Glyph> {
+    text.chars().map(Glyph::Char).collect()
+}
+
+/// The text of a term; of its wildcards, their signs.
+pub(crate) fn text_of(term: &[Glyph]) -> String {
+    let sign = |glyph: &Glyph| match glyph {
+        Glyph::Char(c) => *c,
+        Glyph::One => '?',
+        Glyph::Many => '*',
+    };
+    term.iter().map(sign).collect()
+}
+
 impl Node {
     /// All of these; what is nested is flattened.
     pub(crate) fn all_of(nodes: Vec<Node>) -> Node {
@@ -134,9 +149,7 @@ impl fmt::Display for Clause {
 }
 
 fn write_term(f: &mut fmt::Formatter<'_>, glyphs: &[Glyph]) -> fmt::Result {
-    let word: String =
-        glyphs.iter().map(|g| if let Glyph::Char(c) = g { *c } else { '*' }).collect();
-    if matches!(word.as_str(), "AND" | "OR" | "NOT") {
+    if matches!(text_of(glyphs).as_str(), "AND" | "OR" | "NOT") {
         f.write_str("\\")?;
     }
     for glyph in glyphs {

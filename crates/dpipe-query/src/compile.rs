@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use dpipe_event::Path;
 
-use crate::ast::{Clause, Glyph, Node};
+use crate::ast::{Clause, Glyph, Node, glyphs_of, text_of};
 use crate::matcher::{Check, Exact, Needle, Range, Test};
 use crate::number::Number;
 use crate::parser::is_time;
@@ -106,34 +106,15 @@ fn check(clause: &Clause, is_time: bool) -> Check {
         }
         Clause::Range(lower, upper) if is_time => Check::Between(time_range(lower, upper)),
         Clause::Range(lower, upper) => Check::Between(range(lower, upper)),
-        Clause::Term(_) | Clause::Phrase(_) | Clause::Exact(_) if is_time => {
-            let moment = Bound::Included(plain_text(clause));
-            Check::Between(time_range(&moment, &moment))
+        Clause::Term(glyphs) if is_time => Check::Between(moment(text_of(glyphs))),
+        Clause::Phrase(text) | Clause::Exact(text) if is_time => {
+            Check::Between(moment(text.clone()))
         }
         Clause::Exact(text) => {
             Check::Equals(Exact { text: text.as_str().into(), number: Number::parse(text) })
         }
-        Clause::Phrase(text) => {
-            let glyphs: Vec<Glyph> = text.chars().map(Glyph::Char).collect();
-            Check::Contains(needle(&glyphs, Number::parse(text)))
-        }
-        Clause::Term(glyphs) => Check::Contains(needle(glyphs, Number::parse(&plain_text(clause)))),
-    }
-}
-
-/// The text of a term, a phrase or an exact value; of wildcards, their signs.
-fn plain_text(clause: &Clause) -> String {
-    match clause {
-        Clause::Phrase(text) | Clause::Exact(text) | Clause::Regex(text) => text.clone(),
-        Clause::Range(..) => String::new(),
-        Clause::Term(glyphs) => glyphs
-            .iter()
-            .map(|glyph| match glyph {
-                Glyph::Char(c) => *c,
-                Glyph::One => '?',
-                Glyph::Many => '*',
-            })
-            .collect(),
+        Clause::Phrase(text) => Check::Contains(needle(&glyphs_of(text), Number::parse(text))),
+        Clause::Term(glyphs) => Check::Contains(needle(glyphs, Number::parse(&text_of(glyphs)))),
     }
 }
 
@@ -163,6 +144,12 @@ fn number(bound: &Bound<String>) -> Option<Bound<Number>> {
         Bound::Included(text) => Bound::Included(Number::parse(text)?),
         Bound::Excluded(text) => Bound::Excluded(Number::parse(text)?),
     })
+}
+
+/// All of the time that is written.
+fn moment(text: String) -> Range {
+    let bound = Bound::Included(text);
+    time_range(&bound, &bound)
 }
 
 /// A range of moments, in milliseconds. A bound is as long as what is not written of it: after

@@ -8,8 +8,9 @@
 //!                     └ moment (dates)
 //! ```
 //!
-//! A matcher reads the fields that the query names and nothing else of an event. It does not
-//! allocate, but to run a regular expression on a string that holds escapes.
+//! A matcher reads the fields that the query names and nothing else of an event. It allocates only
+//! where a regular expression or a range meets a string with escapes, and where a bare term
+//! searches the whole body of an event that was edited.
 //!
 //! ```
 //! use dpipe_query::Query;

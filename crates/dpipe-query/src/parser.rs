@@ -12,7 +12,7 @@ use std::ops::Bound;
 
 use dpipe_event::{Meta, Path};
 
-use crate::ast::{Clause, Glyph, Node};
+use crate::ast::{Clause, Glyph, Node, glyphs_of, text_of};
 use crate::lexer::{FieldName, Lexer, Operator};
 use crate::number::Number;
 use crate::tokens::tokens_of;
@@ -263,46 +263,31 @@ impl Parser<'_> {
 
     /// Refuses what would parse, but could never match.
     fn check(&self, clause: &Clause, start: usize) -> Result<(), QueryError> {
-        let refuse = |message: &str| Err(self.lexer.error(message, start, self.lexer.at));
-        let is_time = self.scope.as_ref().is_some_and(is_time);
         let is_moment =
-            |text: &str| Number::parse(text).is_some() || moment::interval(text).is_some();
-        let no_moment = "a time is milliseconds since 1970, a date, or RFC 3339 like \
-                         2014-03-01T12:30:00Z";
-        match clause {
-            Clause::Term(glyphs) => {
-                let text: Option<String> = glyphs
-                    .iter()
-                    .map(|g| if let Glyph::Char(c) = g { Some(*c) } else { None })
-                    .collect();
-                if is_time && !text.is_some_and(|text| is_moment(&text)) {
-                    return refuse(no_moment);
-                }
-                if tokens_of(glyphs).is_none() {
-                    return refuse("a term needs a letter or a digit; see `:=` and `:/regex/`");
-                }
-            }
-            Clause::Phrase(text) | Clause::Exact(text) if is_time && !is_moment(text) => {
-                return refuse(no_moment);
-            }
-            Clause::Phrase(text) => {
-                if tokens_of(&text.chars().map(Glyph::Char).collect::<Vec<_>>()).is_none() {
-                    return refuse("a phrase needs a letter or a digit; see `:=` and `:/regex/`");
-                }
-            }
-            Clause::Range(lower, upper) => {
-                for bound in [lower, upper] {
-                    if let Bound::Included(text) | Bound::Excluded(text) = bound
-                        && is_time
-                        && !is_moment(text)
-                    {
-                        return refuse(no_moment);
-                    }
-                }
-            }
-            Clause::Exact(_) | Clause::Regex(_) => {}
-        }
-        Ok(())
+            |text: &String| Number::parse(text).is_some() || moment::interval(text).is_some();
+        let is_open_or_moment = |bound: &Bound<String>| match bound {
+            Bound::Unbounded => true,
+            Bound::Included(text) | Bound::Excluded(text) => is_moment(text),
+        };
+        let message = if self.scope.as_ref().is_some_and(is_time) {
+            let fits = match clause {
+                Clause::Term(glyphs) => is_moment(&text_of(glyphs)),
+                Clause::Phrase(text) | Clause::Exact(text) => is_moment(text),
+                Clause::Range(lower, upper) => [lower, upper].into_iter().all(is_open_or_moment),
+                Clause::Regex(_) => true,
+            };
+            (!fits).then_some(
+                "a time is milliseconds since 1970, a date, or RFC 3339 like 2014-03-01T12:30:00Z",
+            )
+        } else {
+            let has_token = match clause {
+                Clause::Term(glyphs) => tokens_of(glyphs).is_some(),
+                Clause::Phrase(text) => tokens_of(&glyphs_of(text)).is_some(),
+                Clause::Exact(_) | Clause::Regex(_) | Clause::Range(..) => true,
+            };
+            (!has_token).then_some("a search needs a letter or a digit; see `:=` and `:/regex/`")
+        };
+        message.map_or(Ok(()), |message| Err(self.lexer.error(message, start, self.lexer.at)))
     }
 
     fn regex(&mut self) -> Result<Clause, QueryError> {

@@ -59,12 +59,6 @@ impl Query {
     pub fn warnings(&self) -> &[QueryError] {
         &self.inner.warnings
     }
-
-    /// Whether every event matches.
-    #[must_use]
-    pub fn is_everything(&self) -> bool {
-        self.inner.node == Node::All
-    }
 }
 
 impl FromStr for Query {

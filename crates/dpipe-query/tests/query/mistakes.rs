@@ -116,10 +116,10 @@ fn a_field_needs_a_name_and_a_value() {
 }
 
 #[test]
-fn a_term_needs_a_letter_or_a_digit() {
+fn a_search_needs_a_letter_or_a_digit() {
     refused("a --- b", "    ^", "`-` stands alone; write it right before a term, or quote it");
-    refused("m:###", "  ^^^", "a term needs a letter or a digit; see `:=` and `:/regex/`");
-    refused(r#"m:"...""#, "  ^^^^^", "a phrase needs a letter or a digit; see `:=` and `:/regex/`");
+    refused("m:###", "  ^^^", "a search needs a letter or a digit; see `:=` and `:/regex/`");
+    refused(r#"m:"...""#, "  ^^^^^", "a search needs a letter or a digit; see `:=` and `:/regex/`");
 }
 
 #[test]
