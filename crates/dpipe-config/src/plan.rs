@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use crate::graph::{Graph, GraphEdge, GraphKind, GraphNode, UnmatchedTag};
 use dpipe_event::Path;
+use dpipe_plugin::settings::{ByteSize, Node, Problems, deserialize_knowing};
 use dpipe_plugin::{
     Condition, DecoderSpec, EncoderSpec, InputSpec, Level, OutputSpec, Registry, StepSpec,
 };
-use dpipe_plugin::settings::{ByteSize, Node, Problems, deserialize_knowing};
 use regex::bytes::Regex;
 use serde::Deserialize;
 
@@ -228,8 +228,8 @@ impl Plan {
         let Some(sections) = nodes::Sections::split(root, &mut problems) else {
             return Err(problems);
         };
-        let top: Top = problems.note(deserialize_knowing(&sections.rest, nodes::SECTIONS))
-            .unwrap_or_default();
+        let top: Top =
+            problems.note(deserialize_knowing(&sections.rest, nodes::SECTIONS)).unwrap_or_default();
         let reader = nodes::Reader { registry };
         let tenants = reader.tenants(&sections, &mut problems);
         let inputs = reader.inputs(&sections, &tenants, &mut problems);
@@ -307,8 +307,7 @@ impl Plan {
             let encoder = output.encoder.iter().map(|e| e.plugin.to_owned()).collect();
             graph.nodes.push(node(&output.name, GraphKind::Output, output.plugin, encoder));
         }
-        let (filters, outputs) =
-            (self.inputs.len(), self.inputs.len() + self.filters.len());
+        let (filters, outputs) = (self.inputs.len(), self.inputs.len() + self.filters.len());
         for tag in &self.tags {
             let from = match tag.producer {
                 Producer::Input(input) => input,

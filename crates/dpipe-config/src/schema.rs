@@ -38,13 +38,16 @@ pub fn schema(registry: &Registry) -> Value {
     });
     let inputs: Vec<Value> = own_schemas(registry.inputs, &mut generator)
         .into_iter()
-        .map(|(name, own)| node(own, name, &[("tenant", tenant.clone()), ("codec", decoders.clone())]))
+        .map(|(name, own)| {
+            node(own, name, &[("tenant", tenant.clone()), ("codec", decoders.clone())])
+        })
         .collect();
     let buffer = value_of(generator.subschema_for::<Buffer>());
     let outputs: Vec<Value> = own_schemas(registry.outputs, &mut generator)
         .into_iter()
         .map(|(name, own)| {
-            let keys = [("match", tags.clone()), ("codec", encoders.clone()), ("buffer", buffer.clone())];
+            let keys =
+                [("match", tags.clone()), ("codec", encoders.clone()), ("buffer", buffer.clone())];
             node(own, name, &keys)
         })
         .collect();

@@ -8,10 +8,15 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A count by its reason.
 pub type Tally = Vec<(&'static str, u64)>;
+
+/// Writes a tally as a map from reasons to counts.
+pub(crate) fn by_reason<S: Serializer>(tally: &Tally, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(tally.iter().copied())
+}
 
 /// One node's book for one tenant.
 #[derive(Debug, Default)]
@@ -81,7 +86,7 @@ pub(crate) fn count(tally: &mut Tally, reason: &'static str, events: u64) {
 }
 
 /// What a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// An input.
@@ -113,12 +118,16 @@ pub struct Line {
     /// Events delivered.
     pub delivered: u64,
     /// Events that a step removed, by reason.
+    #[serde(serialize_with = "by_reason")]
     pub filtered: Tally,
     /// Events in the dead letters, by reason.
+    #[serde(serialize_with = "by_reason")]
     pub dead: Tally,
     /// Events given up, by reason.
+    #[serde(serialize_with = "by_reason")]
     pub dropped: Tally,
     /// Events that live, but that something was odd about.
+    #[serde(serialize_with = "by_reason")]
     pub flagged: Tally,
     /// Events in the node's hands; for an output, those that wait for it.
     pub in_flight: u64,

@@ -108,7 +108,13 @@ pub(crate) struct Letter {
 
 impl Letter {
     /// The letter of the event at `index` of a batch.
-    pub(crate) fn of(batch: &Batch, index: usize, stage: &Arc<str>, reason: String, now: Timestamp) -> Self {
+    pub(crate) fn of(
+        batch: &Batch,
+        index: usize,
+        stage: &Arc<str>,
+        reason: String,
+        now: Timestamp,
+    ) -> Self {
         let event = batch.get(index);
         Letter {
             time: now,

@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use dpipe_config::plan::TenantSource;
 use dpipe_event::{Origin, Progress, Receipt};
-use dpipe_plugin::{
-    BoxFuture, Chunk, Credit, Decoder, Door, InputError, Stream, StreamStart,
-};
+use dpipe_plugin::{BoxFuture, Chunk, Credit, Decoder, Door, InputError, Stream, StreamStart};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -83,9 +81,10 @@ impl Door for InputDoor {
         let plan = &self.core.plan.inputs[self.input];
         let tenant = self.tenant(&start.file)?;
         let host = if start.host.is_empty() { self.core.host.clone() } else { start.host.into() };
-        let decoder = plan.decoder.build(&self.core.build_context(&plan.name)).map_err(|error| {
-            InputError::caused(format!("the codec of `{}` cannot be built", plan.name), error)
-        })?;
+        let decoder =
+            plan.decoder.build(&self.core.build_context(&plan.name)).map_err(|error| {
+                InputError::caused(format!("the codec of `{}` cannot be built", plan.name), error)
+            })?;
         let origin = Arc::new(Origin {
             tenant: tenant.name.clone(),
             input: plan.name.clone(),

@@ -107,11 +107,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the data directory is in use or broken, or a plugin lacks what it needs. Nothing runs then.
-    pub fn start(
-        plan: Plan,
-        env: Arc<dyn Env>,
-        options: RunOptions,
-    ) -> Result<Engine, StartError> {
+    pub fn start(plan: Plan, env: Arc<dyn Env>, options: RunOptions) -> Result<Engine, StartError> {
         let data_dir = DataDir::open(env.clone(), &plan.data_dir)?;
         let dead_max = plan.limits.dead_bytes.bytes();
         let store = Arc::new(data_dir.dead_letters(dead_max)?);
@@ -124,7 +120,8 @@ impl Engine {
         let mut outputs = Vec::new();
         for (number, plan) in core.plan.outputs.iter().enumerate() {
             let output = plan.spec.build(&core.build_context(&plan.name));
-            let output = output.map_err(|source| StartError::Build { node: plan.name.clone(), source })?;
+            let output =
+                output.map_err(|source| StartError::Build { node: plan.name.clone(), source })?;
             let encoder = core.encoders[number].map(|id| (id, encoders[id].clone()));
             outputs.push(Runner::new(core.clone(), number, output, encoder, runners_stop.clone()));
         }
@@ -216,12 +213,7 @@ impl Engine {
             }
         }
         let drained = self.drain(&mut failed).await;
-        Report {
-            ledger: self.core.ledger(),
-            drained,
-            failed,
-            elapsed: self.started.elapsed(),
-        }
+        Report { ledger: self.core.ledger(), drained, failed, elapsed: self.started.elapsed() }
     }
 
     fn note_end(
@@ -304,7 +296,12 @@ fn lane_count(plan: &Plan) -> usize {
     }
 }
 
-pub(crate) fn build_core(plan: Plan, env: Arc<dyn Env>, dead: DeadOffice, stop: ShutdownHandle) -> Core {
+pub(crate) fn build_core(
+    plan: Plan,
+    env: Arc<dyn Env>,
+    dead: DeadOffice,
+    stop: ShutdownHandle,
+) -> Core {
     let numbers = Numbers::of(&plan);
     let freed = Arc::new(Notify::new());
     let queues = plan.outputs.iter().map(|o| Queue::new(&o.buffer, freed.clone())).collect();
@@ -346,8 +343,8 @@ fn build_encoders(core: &Core) -> Result<Vec<Arc<dyn Encoder>>, StartError> {
             && *number == built.len()
         {
             let encoder = plan.spec.build(&core.build_context(&output.name));
-            let encoder =
-                encoder.map_err(|source| StartError::Build { node: output.name.clone(), source })?;
+            let encoder = encoder
+                .map_err(|source| StartError::Build { node: output.name.clone(), source })?;
             built.push(encoder.into());
         }
     }
@@ -405,7 +402,10 @@ async fn supervise(
         }
         failures += 1;
         if batch && failures >= BATCH_FAILURES_MAX {
-            tracing::error!(input = &*plan.name, "the input failed {failures} times, it is given up: {failure}");
+            tracing::error!(
+                input = &*plan.name,
+                "the input failed {failures} times, it is given up: {failure}"
+            );
             return (number, None);
         }
         tracing::error!(input = &*plan.name, again_in = ?pause, "the input failed: {failure}");

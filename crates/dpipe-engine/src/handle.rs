@@ -8,7 +8,7 @@ use dpipe_config::plan::Plan;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::books::{Ledger, Tally};
+use crate::books::{Ledger, Tally, by_reason};
 use crate::core::Core;
 
 /// A hand on a running engine. Cheap to clone; the engine does not wait for it.
@@ -63,12 +63,14 @@ pub struct OutputPool {
 #[derive(Clone, Debug, Serialize)]
 pub struct Mended {
     /// Panics caught, by the role of the plugin.
+    #[serde(serialize_with = "by_reason")]
     pub panics: Tally,
     /// Plugins built anew.
     pub restarts: u64,
     /// Parcels brought to an output once more.
     pub retries: u64,
     /// What inputs left out, by reason.
+    #[serde(serialize_with = "by_reason")]
     pub skipped: Tally,
 }
 

@@ -143,7 +143,9 @@ impl Lane {
                     let plan = &core.plan.inputs[stream.input];
                     match plan.decoder.build(&core.build_context(&plan.name)) {
                         Ok(fresh) => *decoder = fresh,
-                        Err(error) => tracing::error!(input = &*plan.name, %error, "the codec cannot be built anew"),
+                        Err(error) => {
+                            tracing::error!(input = &*plan.name, %error, "the codec cannot be built anew")
+                        }
                     }
                 }
             }

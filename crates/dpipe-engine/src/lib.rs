@@ -28,6 +28,6 @@ mod runner;
 mod tenant;
 
 pub use books::{Ledger, Line, Role, Tally};
-pub use explain::{Effect, Explanation, ExplainError, Stage, explain};
 pub use engine::{Engine, Report, RunOptions, StartError};
+pub use explain::{Effect, ExplainError, Explanation, Stage, explain};
 pub use handle::{Handle, Mended, OutputPool, Pools, TenantPool};

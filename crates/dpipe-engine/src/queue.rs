@@ -137,7 +137,10 @@ impl Queue {
             batches: state.waiting.len(),
             events: state.waiting.iter().map(|w| w.shipment.batch.len()).sum(),
             bytes: state.bytes,
-            oldest_millis: state.waiting.front().map_or(0, |w| w.since.elapsed().as_millis() as u64),
+            oldest_millis: state
+                .waiting
+                .front()
+                .map_or(0, |w| w.since.elapsed().as_millis() as u64),
         }
     }
 }

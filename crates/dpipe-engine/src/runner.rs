@@ -54,7 +54,17 @@ impl Runner {
     ) -> Self {
         let flush = core.plan.outputs[number].spec.flush_policy();
         let held_since = Instant::now();
-        Runner { core, number, output, encoder, flush, held: Vec::new(), held_bytes: 0, held_since, stop }
+        Runner {
+            core,
+            number,
+            output,
+            encoder,
+            flush,
+            held: Vec::new(),
+            held_bytes: 0,
+            held_since,
+            stop,
+        }
     }
 
     /// Works until the queue is closed and empty, or until it is abandoned.
@@ -186,7 +196,8 @@ impl Runner {
                     if load.parcel.batch().len() > 1 {
                         return self.deliver_one_by_one(load).await;
                     }
-                    let refusal = Refusal { index: 0, reason: format!("the output panicked: {panic}") };
+                    let refusal =
+                        Refusal { index: 0, reason: format!("the output panicked: {panic}") };
                     self.settle(load, vec![refusal]);
                     return Ok(());
                 }
@@ -276,7 +287,9 @@ impl Runner {
                     self.output = fresh;
                     break;
                 }
-                Err(error) => tracing::error!(output = &*plan.name, %error, "the output cannot be built anew"),
+                Err(error) => {
+                    tracing::error!(output = &*plan.name, %error, "the output cannot be built anew")
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

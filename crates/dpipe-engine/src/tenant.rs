@@ -123,12 +123,12 @@ impl Tenants {
             plan.tenants.iter().map(|t| (t.name.clone(), t.limits.clone())).collect();
         // Of one tenant alone there is nobody to protect.
         let alone = configured.len() <= 1
-            && plan.inputs.iter().all(|input| {
-                matches!(&input.tenant, dpipe_config::plan::TenantSource::Named(_))
-            });
+            && plan
+                .inputs
+                .iter()
+                .all(|input| matches!(&input.tenant, dpipe_config::plan::TenantSource::Named(_)));
         let default_bytes = if alone { half * 2 } else { half };
-        let tenants =
-            Tenants { nodes, default_bytes, configured, by_name: RwLock::default() };
+        let tenants = Tenants { nodes, default_bytes, configured, by_name: RwLock::default() };
         for tenant in &plan.tenants {
             tenants.get(&tenant.name);
         }
@@ -160,7 +160,9 @@ impl Tenants {
     /// Every tenant, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Tenant>> {
         let mut all: Vec<_> = self.by_name.read().values().cloned().collect();
-        all.sort_by(|a, b| (&*a.name != DEFAULT_TENANT, &a.name).cmp(&(&*b.name != DEFAULT_TENANT, &b.name)));
+        all.sort_by(|a, b| {
+            (&*a.name != DEFAULT_TENANT, &a.name).cmp(&(&*b.name != DEFAULT_TENANT, &b.name))
+        });
         all
     }
 }

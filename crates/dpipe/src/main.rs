@@ -1,2 +1,98 @@
-//! The dpipe binary.
-fn main() {}
+//! The dpipe binary: the only place that sees both the engine and the plugins.
+
+mod books;
+mod commands;
+mod loading;
+mod logging;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::graph::Format;
+
+/// Events are many small allocations of changing sizes; mimalloc measures well on them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A data pipeline for log events: collects, decodes, decorates, routes and delivers them.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the pipeline of a configuration.
+    Run {
+        /// The configuration file.
+        config: PathBuf,
+        /// End when all inputs are exhausted, and print the books.
+        #[arg(long)]
+        batch: bool,
+        /// How long an orderly end may take after a signal, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+        grace: u64,
+    },
+    /// Say everything that is wrong with a configuration, and how safe its paths are.
+    Check {
+        /// The configuration file.
+        config: PathBuf,
+    },
+    /// Draw the pipeline of a configuration.
+    Graph {
+        /// The configuration file.
+        config: PathBuf,
+        /// The notation of the picture.
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Show what happens to lines from standard input: the event after every step, and who takes it.
+    Explain {
+        /// The configuration file.
+        config: PathBuf,
+        /// The tag that the lines would have: the name of an input.
+        #[arg(long)]
+        tag: String,
+        /// The file that the lines would come from.
+        #[arg(long, default_value = "")]
+        file: String,
+    },
+    /// Print the JSON Schema of configurations, for editors.
+    Schema,
+    /// List the plugins, or explain one.
+    Plugins {
+        /// The plugin to explain.
+        name: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::start();
+    let done = match arguments.command {
+        Command::Run { config, batch, grace } => commands::run::run(&config, batch, grace),
+        Command::Check { config } => commands::check::run(&config),
+        Command::Graph { config, format } => commands::graph::run(&config, format),
+        Command::Explain { config, tag, file } => commands::explain::run(&config, &tag, &file),
+        Command::Schema => commands::schema::run(),
+        Command::Plugins { name } => commands::plugins::run(name.as_deref()),
+    };
+    match done {
+        Ok(code) => code,
+        // Whoever read our output has what it wanted.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::say(&format!("dpipe: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(std::io::ErrorKind::BrokenPipe)
+}

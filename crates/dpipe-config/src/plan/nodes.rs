@@ -40,7 +40,8 @@ impl Sections {
             match root.get(section) {
                 Some(node) if node.as_map().is_some() => nodes.push((section, node.clone())),
                 Some(node) if !node.is_null() => {
-                    problems.push(node.problem(format!("expected `{section}` to be a map of names")));
+                    problems
+                        .push(node.problem(format!("expected `{section}` to be a map of names")));
                 }
                 _ => {}
             }
@@ -64,7 +65,8 @@ impl Reader<'_> {
         let mut tenants = Vec::new();
         for (name, node, span) in sections.entries("tenants") {
             problems.note(check_name(&name, &span));
-            let config = if node.is_null() { Ok(TenantConfig::default()) } else { deserialize(node) };
+            let config =
+                if node.is_null() { Ok(TenantConfig::default()) } else { deserialize(node) };
             if let Some(TenantConfig { limits }) = problems.note(config) {
                 tenants.push(TenantPlan { name, limits });
             }
@@ -174,7 +176,11 @@ impl Reader<'_> {
         if let Some(name) = node.as_str() {
             let entry = find(self.registry.steps, name, "step", node)?;
             let empty = Node::new(node.span.clone(), NodeValue::Map(Vec::new()));
-            return Ok(StepPlan { plugin: entry.name, spec: (entry.read)(&empty, &["when"])?, when: None });
+            return Ok(StepPlan {
+                plugin: entry.name,
+                spec: (entry.read)(&empty, &["when"])?,
+                when: None,
+            });
         }
         let Some([written]) = node.as_map() else {
             return Err(node
@@ -249,7 +255,8 @@ fn find<S: ?Sized>(
     at: &Node,
 ) -> Result<&'static Entry<S>, Problem> {
     list.iter().find(|entry| entry.name == name).ok_or_else(|| {
-        at.problem(format!("there is no {role} `{name}`")).maybe_help(suggest(name, names(list).iter()))
+        at.problem(format!("there is no {role} `{name}`"))
+            .maybe_help(suggest(name, names(list).iter()))
     })
 }
 
@@ -279,7 +286,9 @@ fn codec<S: ?Sized>(
 
 fn matches(node: &Node) -> Result<Vec<(TagPattern, Span)>, Problem> {
     let Some(written) = node.get("match") else {
-        return Err(node.problem("`match` is missing").help("name the tags to take: `match: [my_input]`"));
+        return Err(node
+            .problem("`match` is missing")
+            .help("name the tags to take: `match: [my_input]`"));
     };
     let one = |node: &Node| {
         let text: String = deserialize(node)?;

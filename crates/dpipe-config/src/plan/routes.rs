@@ -43,11 +43,8 @@ pub(crate) fn compile(
     outputs: &[Read<OutputPlan>],
     problems: &mut Problems,
 ) -> Vec<TagPlan> {
-    let tag = |name: &Arc<str>, producer| TagPlan {
-        name: name.clone(),
-        producer,
-        consumers: Vec::new(),
-    };
+    let tag =
+        |name: &Arc<str>, producer| TagPlan { name: name.clone(), producer, consumers: Vec::new() };
     let mut tags = Vec::new();
     for (index, name) in inputs.iter().enumerate() {
         tags.push(tag(name, Producer::Input(index)));
@@ -168,9 +165,11 @@ fn report_unreachable(
                 Consumer::Output(output) => reached_outputs[output] = true,
                 Consumer::Filter(filter) if !reached[filter] => {
                     reached[filter] = true;
-                    queue.extend(tags.iter().filter(
-                        |t| matches!(t.producer, Producer::Filter(f, _) if f == filter),
-                    ));
+                    queue.extend(
+                        tags.iter().filter(
+                            |t| matches!(t.producer, Producer::Filter(f, _) if f == filter),
+                        ),
+                    );
                 }
                 Consumer::Filter(_) => {}
             }
@@ -202,9 +201,10 @@ fn report_both_copies(
                 Consumer::Filter(filter) => Some(*filter),
                 Consumer::Output(_) => None,
             }) {
-                let decorated = tags.iter().filter(direct).find(|tag| {
-                    matches!(tag.producer, Producer::Filter(f, _) if f == filter)
-                });
+                let decorated = tags
+                    .iter()
+                    .filter(direct)
+                    .find(|tag| matches!(tag.producer, Producer::Filter(f, _) if f == filter));
                 if let Some(decorated) = decorated {
                     let message = format!(
                         "`{}` takes `{}` and also `{}`, which the filter `{}` makes of it: events \
@@ -240,9 +240,9 @@ pub(crate) fn outputs_behind(tags: &[TagPlan], filters: &[FilterPlan], tag: usiz
                 Consumer::Output(output) if !outputs.contains(&output) => outputs.push(output),
                 Consumer::Filter(filter) if !seen[filter] => {
                     seen[filter] = true;
-                    queue.extend((0..tags.len()).filter(|&t| {
-                        matches!(tags[t].producer, Producer::Filter(f, _) if f == filter)
-                    }));
+                    queue.extend((0..tags.len()).filter(
+                        |&t| matches!(tags[t].producer, Producer::Filter(f, _) if f == filter),
+                    ));
                 }
                 _ => {}
             }

@@ -1,0 +1,100 @@
+//! `dpipe run`: runs a plan until a signal or, with `--batch`, until all inputs are exhausted.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use dpipe_engine::{Engine, Handle, RunOptions};
+use dpipe_env::RealEnv;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::logging::say;
+use crate::{books, loading};
+
+/// The exit code of a process that a second signal ended.
+const ENDED_AT_ONCE: i32 = 130;
+
+pub(crate) fn run(config: &Path, batch: bool, grace_seconds: u64) -> anyhow::Result<ExitCode> {
+    let plan = match loading::plan_saying_warnings(config) {
+        Ok(plan) => plan,
+        Err(code) => return Ok(code),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("dpipe")
+        .build()
+        .context("the runtime cannot start")?;
+    runtime.block_on(async {
+        let grace = Duration::from_secs(grace_seconds);
+        let api = plan.api.listen.clone();
+        let data_dir = plan.data_dir.clone();
+        let engine = Engine::start(plan, Arc::new(RealEnv), RunOptions { batch, grace })?;
+        let admin = admin(&api, &engine)?;
+        say(&banner(
+            &engine.handle(),
+            &data_dir,
+            admin.as_ref().map(dpipe_admin::AdminServer::address),
+        ));
+        stop_on_signals(engine.handle())?;
+        let report = engine.run().await;
+        if let Some(admin) = admin {
+            admin.stop();
+        }
+        say(&books::print(&report));
+        if !report.drained {
+            say(
+                "not everything that was read has arrived; it will be read again at the next start",
+            );
+        }
+        let good = report.ledger.balances() && report.failed.is_empty();
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+fn admin(listen: &str, engine: &Engine) -> anyhow::Result<Option<dpipe_admin::AdminServer>> {
+    if listen == "off" {
+        return Ok(None);
+    }
+    let server = dpipe_admin::AdminServer::start(listen, engine.handle(), engine.admin_token())?;
+    Ok(Some(server))
+}
+
+fn banner(handle: &Handle, data_dir: &Path, admin: Option<std::net::SocketAddr>) -> String {
+    let plan = handle.plan();
+    let api = admin.map_or("off".to_owned(), |address| format!("http://{address}/admin/uris"));
+    let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    format!(
+        "dpipe {} runs {}: {}, {}, {}; state in {}; admin API {api}; Ctrl-C ends it in order",
+        env!("CARGO_PKG_VERSION"),
+        plan.file.display(),
+        count(plan.inputs.len(), "input"),
+        count(plan.filters.len(), "filter"),
+        count(plan.outputs.len(), "output"),
+        data_dir.display(),
+    )
+}
+
+/// The first SIGINT or SIGTERM ends the run in order, a second one at once.
+fn stop_on_signals(handle: Handle) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
+    tokio::spawn(async move {
+        let mut first = true;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if !first {
+                say("a second signal: ending at once");
+                std::process::exit(ENDED_AT_ONCE);
+            }
+            first = false;
+            say("stopping: inputs stop, lanes drain, outputs flush; a second signal ends at once");
+            handle.shutdown();
+        }
+    });
+    Ok(())
+}
