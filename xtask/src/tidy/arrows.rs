@@ -40,7 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["dpipe-durable", "dpipe-env", "dpipe-event", "dpipe-plugin", "dpipe-query"],
     ),
     ("dpipe-config", &["dpipe-event", "dpipe-plugin", "dpipe-query"]),
-    ("dpipe-testkit", &["dpipe-env", "dpipe-event", "dpipe-plugin"]),
+    ("dpipe-testkit", &["dpipe-config", "dpipe-env", "dpipe-event", "dpipe-plugin"]),
     ("dpipe-plugin", &["dpipe-env", "dpipe-event", "dpipe-query"]),
     ("dpipe-durable", &["dpipe-env", "dpipe-event"]),
     ("dpipe-query", &["dpipe-event"]),
