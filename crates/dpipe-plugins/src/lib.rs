@@ -5,7 +5,10 @@ mod codecs;
 mod inputs;
 mod json_body;
 mod outputs;
+mod pairs;
 mod steps;
+mod target;
+mod watched;
 
 use dpipe_plugin::Registry;
 

@@ -1,6 +1,30 @@
 //! Every built-in step, one line each, sorted.
 
+mod bucket;
+mod convert;
+mod currency;
+mod drop;
+mod geoip;
+mod keep;
+mod normalize;
+mod remove;
+mod rename;
+mod route;
+mod set;
+
 use dpipe_plugin::{Entry, StepSpec};
 
 /// The steps that come with dpipe.
-pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[];
+pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
+    Entry::step::<bucket::Config>(include_str!("steps/bucket.rs")),
+    Entry::step::<convert::Config>(include_str!("steps/convert.rs")),
+    Entry::step::<currency::Config>(include_str!("steps/currency.rs")),
+    Entry::step::<drop::Config>(include_str!("steps/drop.rs")),
+    Entry::step::<geoip::Config>(include_str!("steps/geoip.rs")),
+    Entry::step::<keep::Config>(include_str!("steps/keep.rs")),
+    Entry::step::<normalize::Config>(include_str!("steps/normalize.rs")),
+    Entry::step::<remove::Config>(include_str!("steps/remove.rs")),
+    Entry::step::<rename::Config>(include_str!("steps/rename.rs")),
+    Entry::step::<route::Config>(include_str!("steps/route.rs")),
+    Entry::step::<set::Config>(include_str!("steps/set.rs")),
+];
