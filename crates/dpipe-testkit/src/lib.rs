@@ -1,9 +1,13 @@
 //! Checks for plugins: one call a contract.
 
 mod env;
+mod faults;
 mod mmdb;
+mod output;
 mod step;
 
 pub use env::MemoryEnv;
+pub use faults::{Fault, Faults};
 pub use mmdb::{Mmdb, mmdb};
+pub use output::{OutputCheck, check_output, output_mistake, parcel};
 pub use step::{StepCheck, batch, check_step, step_mistake};
