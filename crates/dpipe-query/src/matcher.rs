@@ -179,7 +179,7 @@ impl Range {
             }
             (Range::Numbers(lower, upper), Scalar::String(text)) if text.escaped => {
                 let text = text.decoded();
-                is_between(lower, upper, |number| number.compare(text.trim().as_bytes()))
+                is_between(lower, upper, |number| number.compare(text.as_bytes().trim_ascii()))
             }
             (Range::Numbers(lower, upper), Scalar::String(text)) => {
                 let digits = text.bytes.trim_ascii();

@@ -83,6 +83,7 @@ fn characters_with_a_meaning_must_be_escaped_in_terms() {
     refused("a[b", " ^", "`[` in a term: write `\\[`, or quote the term");
     refused("a|b", " ^", "`|` in a term: write `\\|`, or quote the term");
     refused("a\"b\"", " ^", "`\"` in a term: write `\\\"`, or quote the term");
+    refused("a\"b\":x", " ^", "`\"` in a term: write `\\\"`, or quote the term");
     refused("a:b:c", "   ^", "unexpected `:`; write `\\:`, or quote the term");
     refused(":a", "^", "unexpected `:`; write `\\:`, or quote the term");
     refused(
@@ -161,6 +162,7 @@ fn a_query_that_nests_too_deep_is_an_error() {
         let error = Query::parse(&query).unwrap_err();
         assert_eq!(error.message, "a query nests at most 100 deep", "{deep}");
     }
+    assert!(Query::parse(&"(x) -y ".repeat(200)).is_ok(), "side by side is not deep");
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn a_query_prints_in_its_plainest_form() {
         ("u:=/health", "u:=\"/health\""),
         (r"u:/a\/b\d/", r"u:/a\/b\d/"),
         ("f:*", "_exists_:f"),
+        ("f:[\"\" TO b]", "f:[\"\" TO b]"),
         (r#""a b".c[0]:"x \"y\"""#, r#""a b".c[0]:"x \"y\"""#),
         (r"\OR a\-b c*d?", r"\OR AND a\-b AND c*d?"),
         ("t:[2014-03-01 TO \"a b\"]", "t:[2014-03-01 TO \"a b\"]"),

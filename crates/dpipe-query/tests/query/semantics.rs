@@ -190,7 +190,7 @@ fn a_regex_searches_the_whole_value_unanchored_and_in_case() {
 #[test]
 fn ranges_of_numbers_match_numbers_and_numeric_strings() {
     check(
-        r#"{"n":5,"f":0.75,"s":" 5 ","neg":-2.5,"big":18446744073709551617,"w":"5 apples","b":true}"#,
+        r#"{"n":5,"f":0.75,"s":" 5 ","t":"\t\u0035\n","neg":-2.5,"big":18446744073709551617,"w":"5 apples","b":true}"#,
         &[
             "n:[1 TO 5]",
             "n:[5 TO *]",
@@ -202,6 +202,7 @@ fn ranges_of_numbers_match_numbers_and_numeric_strings() {
             "f:{0.5 TO 1}",
             "s:[1 TO 5]",
             "s:>=5",
+            "t:[1 TO 5]",
             "neg:<0",
             "neg:[-3 TO -2]",
             "big:>18446744073709551616",
