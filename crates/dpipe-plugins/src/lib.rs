@@ -6,6 +6,7 @@ mod inputs;
 mod json_body;
 mod outputs;
 mod pairs;
+mod standard_output;
 mod steps;
 mod target;
 mod watched;

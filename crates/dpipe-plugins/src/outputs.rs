@@ -1,6 +1,14 @@
 //! Every built-in output, one line each, sorted.
 
+mod blackhole;
+mod console;
+mod stdout;
+
 use dpipe_plugin::{Entry, OutputSpec};
 
 /// The outputs that come with dpipe.
-pub(crate) const OUTPUTS: &[Entry<dyn OutputSpec>] = &[];
+pub(crate) const OUTPUTS: &[Entry<dyn OutputSpec>] = &[
+    Entry::output::<blackhole::Config>(include_str!("outputs/blackhole.rs")),
+    Entry::output::<console::Config>(include_str!("outputs/console.rs")),
+    Entry::output::<stdout::Config>(include_str!("outputs/stdout.rs")),
+];
