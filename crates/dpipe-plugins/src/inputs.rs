@@ -1,6 +1,12 @@
 //! Every built-in input, one line each, sorted.
 
+mod generate;
+mod stdin;
+
 use dpipe_plugin::{Entry, InputSpec};
 
 /// The inputs that come with dpipe.
-pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[];
+pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
+    Entry::input::<generate::Config>(include_str!("inputs/generate.rs")),
+    Entry::input::<stdin::Config>(include_str!("inputs/stdin.rs")),
+];

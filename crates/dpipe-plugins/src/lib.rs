@@ -1,7 +1,9 @@
 //! Every built-in plugin: `inputs/`, `codecs/`, `steps/`, `outputs/`, one file each, and one visible
 //! list per role.
 
+mod arrival;
 mod codecs;
+pub mod game_events;
 mod inputs;
 mod json_body;
 mod outputs;

@@ -2,12 +2,14 @@
 
 mod env;
 mod faults;
+mod input;
 mod mmdb;
 mod output;
 mod step;
 
 pub use env::MemoryEnv;
 pub use faults::{Fault, Faults};
+pub use input::InputWorld;
 pub use mmdb::{Mmdb, mmdb};
 pub use output::{OutputCheck, check_output, output_mistake, parcel};
 pub use step::{StepCheck, batch, check_step, step_mistake};

@@ -1,0 +1,356 @@
+//! Reads the standard input: a pipe, a file or a terminal.
+//!
+//! It ends when that ends. What was read and not delivered is lost in a crash, because nobody can
+//! read it again: its level is `memory`. A line longer than the limit is cut, and what follows it is
+//! read on from the next line.
+//!
+//! ```yaml
+//! type: stdin
+//! ```
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::mpsc;
+
+use dpipe_event::{Buffer, Pool, Room, StreamId};
+use dpipe_plugin::{
+    BoxFuture, BuildContext, BuildError, Chunk, Ended, Input, InputConfig, InputContext,
+    InputError, InputSpec, Level, StreamStart,
+};
+use memchr::{memchr, memrchr};
+use rustix::event::{PollFd, PollFlags, poll};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::arrival::wait_for_arrival;
+
+/// Reads the standard input; there is nothing to configure.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {}
+
+impl InputConfig for Config {
+    const NAME: &'static str = "stdin";
+}
+
+impl InputSpec for Config {
+    fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Input>, BuildError> {
+        Ok(Box::new(Stdin { source: io::stdin() }))
+    }
+
+    fn level(&self) -> Level {
+        Level::Memory
+    }
+
+    fn ends(&self) -> bool {
+        true
+    }
+}
+
+struct Stdin<S> {
+    source: S,
+}
+
+impl<S: AsFd + Send + 'static> Input for Stdin<S> {
+    fn run(
+        self: Box<Self>,
+        context: InputContext,
+    ) -> BoxFuture<'static, Result<Ended, InputError>> {
+        Box::pin(run(self.source, context))
+    }
+}
+
+async fn run(
+    source: impl AsFd + Send + 'static,
+    context: InputContext,
+) -> Result<Ended, InputError> {
+    let InputContext { env, door, pool, line_bytes_max, id_key, mut shutdown, node, .. } = context;
+    let failed = |error| InputError::caused("cannot read the standard input", error);
+    // Its offsets begin anew with every start, so the start is part of its identity.
+    let start = env.random().to_le_bytes();
+    let id = StreamId::derive(&id_key, &[b"stdin", node.as_bytes(), &start]);
+    let stream =
+        door.open(StreamStart { file: String::new(), host: String::new(), id, position: 0 })?;
+    let reader = Reader::start(source).map_err(failed)?;
+    let mut lines = Lines::new(line_bytes_max);
+    let ended = loop {
+        // Credits are taken when there is something to read, so that a terminal holds none.
+        tokio::select! {
+            ready = reader.readable() => ready.map_err(failed)?,
+            () = shutdown.given() => break Ended::Stopped,
+        }
+        let (room, from) = lines.room(&pool);
+        let credit = tokio::select! {
+            credit = stream.reserve(room.len()) => credit,
+            () = shutdown.given() => break Ended::Stopped,
+        };
+        let (room, read) = reader.read(room, from).await.map_err(failed)?;
+        let chunk = if read == 0 { lines.rest() } else { lines.take(room, from + read, &pool) };
+        if let Some(chunk) = chunk {
+            stream.send(chunk, credit).await;
+        }
+        if read == 0 {
+            break Ended::Exhausted;
+        }
+    };
+    wait_for_arrival(&*door, &*stream, lines.offset, &mut shutdown).await?;
+    Ok(ended)
+}
+
+/// Puts what was read together to whole lines.
+struct Lines {
+    line_bytes_max: usize,
+    /// The position up to which lines were given out.
+    offset: u64,
+    /// What was read from there on; of a line over the limit, its beginning.
+    carry: Vec<u8>,
+    /// How much of a line over the limit was read.
+    long: Option<usize>,
+}
+
+impl Lines {
+    fn new(line_bytes_max: usize) -> Lines {
+        Lines { line_bytes_max, offset: 0, carry: Vec::new(), long: None }
+    }
+
+    /// A room, and where in it to read to: after the beginning of a line that is there already. It
+    /// has no space for a line over the limit, so chunks hold none.
+    fn room(&self, pool: &Pool) -> (Room, usize) {
+        let from = if self.long.is_some() { 0 } else { self.carry.len() };
+        let longest = self.line_bytes_max.saturating_add(1);
+        let mut room = pool.room();
+        room.resize(room.len().max(from + READ_BYTES_MIN).min(longest).max(from + 1), 0);
+        room[..from].copy_from_slice(&self.carry[..from]);
+        (room, from)
+    }
+
+    /// The whole lines of a room that was filled up to here.
+    fn take(&mut self, room: Room, filled: usize, pool: &Pool) -> Option<Chunk> {
+        if let Some(passed) = self.long {
+            let Some(at) = memchr(b'\n', &room[..filled]) else {
+                self.long = Some(passed + filled);
+                pool.give_back(room);
+                return None;
+            };
+            let chunk = self.give_long(passed + at, 1);
+            self.carry.extend_from_slice(&room[at + 1..filled]);
+            pool.give_back(room);
+            return Some(chunk);
+        }
+        self.carry.clear();
+        if let Some(last) = memrchr(b'\n', &room[..filled]) {
+            self.carry.extend_from_slice(&room[last + 1..filled]);
+            return Some(self.give(pool.freeze(room, last + 1), last + 1, None));
+        }
+        self.carry.extend_from_slice(&room[..filled]);
+        pool.give_back(room);
+        if filled > self.line_bytes_max {
+            self.carry.truncate(self.line_bytes_max);
+            self.long = Some(filled);
+        }
+        None
+    }
+
+    /// What is left at the end of the input, which need not end its last line.
+    fn rest(&mut self) -> Option<Chunk> {
+        if let Some(passed) = self.long {
+            return Some(self.give_long(passed, 0));
+        }
+        let rest = std::mem::take(&mut self.carry);
+        let len = rest.len();
+        (len > 0).then(|| self.give(rest.into(), len, None))
+    }
+
+    fn give_long(&mut self, line: usize, end: usize) -> Chunk {
+        self.long = None;
+        let beginning = std::mem::take(&mut self.carry);
+        self.give(beginning.into(), line + end, Some(line))
+    }
+
+    fn give(&mut self, buffer: Buffer, len: usize, cut_from: Option<usize>) -> Chunk {
+        let offset = self.offset;
+        self.offset += len as u64;
+        Chunk { buffer, offset, end: self.offset, cut_from }
+    }
+}
+
+/// The least room there is to read into, after what is there already.
+const READ_BYTES_MIN: usize = 16 << 10;
+
+/// Reads in a thread of its own, because not everything that can be a standard input can be waited
+/// for otherwise, and a read cannot be called off. It waits without reading, and reads when it is
+/// asked to: an input that stops leaves the rest to whoever reads next.
+struct Reader {
+    requests: mpsc::Sender<Request>,
+}
+
+enum Request {
+    Wait(oneshot::Sender<io::Result<()>>),
+    Read(Room, usize, oneshot::Sender<io::Result<(Room, usize)>>),
+}
+
+impl Reader {
+    fn start(source: impl AsFd + Send + 'static) -> io::Result<Reader> {
+        let (requests, asked) = mpsc::channel();
+        // Nobody waits for its end: it may wait for a terminal until the process ends. An answer
+        // that nobody wants any more is no failure.
+        std::thread::Builder::new().name("stdin".into()).spawn(move || {
+            for request in asked {
+                match request {
+                    Request::Wait(answer) => drop(answer.send(wait(&source))),
+                    Request::Read(room, from, answer) => {
+                        drop(answer.send(read(&source, room, from)))
+                    }
+                }
+            }
+        })?;
+        Ok(Reader { requests })
+    }
+
+    /// Waits until there is something to read, or the end.
+    async fn readable(&self) -> io::Result<()> {
+        self.ask(Request::Wait).await
+    }
+
+    /// Reads into the room from a position on; the number of bytes is 0 at the end.
+    async fn read(&self, room: Room, from: usize) -> io::Result<(Room, usize)> {
+        self.ask(|answer| Request::Read(room, from, answer)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<io::Result<T>>) -> Request,
+    ) -> io::Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || io::Error::other("the reading thread is gone");
+        self.requests.send(request(answer)).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+fn wait(source: &impl AsFd) -> io::Result<()> {
+    let mut one = [PollFd::new(source, PollFlags::IN)];
+    Ok(rustix::io::retry_on_intr(|| poll(&mut one, None)).map(drop)?)
+}
+
+fn read(source: &impl AsFd, mut room: Room, from: usize) -> io::Result<(Room, usize)> {
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(source, &mut room[from..]))?;
+    Ok((room, read))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use dpipe_testkit::InputWorld as World;
+
+    use super::*;
+
+    fn input(source: impl AsFd + Send + 'static) -> Box<dyn Input> {
+        Box::new(Stdin { source })
+    }
+
+    async fn read_all(text: &[u8], line_bytes_max: usize) -> (World, Ended) {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let text = text.to_vec();
+        // A pipe holds less than some of the texts here.
+        let writing = std::thread::spawn(move || writer.write_all(&text).unwrap());
+        let mut world = World::new();
+        world.line_bytes_max = line_bytes_max;
+        let ended = world.run(input(reader)).await.unwrap();
+        writing.join().unwrap();
+        (world, ended)
+    }
+
+    #[tokio::test]
+    async fn a_pipe_is_read_to_its_end() {
+        let (world, ended) = read_all(b"one\ntwo\n\nlast", 1000).await;
+        assert_eq!(ended, Ended::Exhausted);
+        assert_eq!(world.lines(), ["one", "two", "", "last"]);
+        assert_eq!(world.gap(), None);
+    }
+
+    #[tokio::test]
+    async fn an_empty_input_ends_without_events() {
+        let (world, ended) = read_all(b"", 1000).await;
+        assert_eq!((world.lines().len(), ended), (0, Ended::Exhausted));
+    }
+
+    #[tokio::test]
+    async fn a_regular_file_can_be_the_standard_input() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"one\ntwo\n").unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        let world = World::new();
+        world.run(input(file)).await.unwrap();
+        assert_eq!(world.lines(), ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn lines_of_any_length_come_whole_up_to_the_limit_and_cut_over_it() {
+        let short = [3, 0, 5, 6, 99, 100, 101, 250, 4];
+        let long = [29_999, 0, 30_000, 30_001, 69_999, 5, 200_000, 4];
+        let cases =
+            [(1, &short[..]), (5, &short), (100, &short), (30_000, &long), (300_000, &long)];
+        for (limit, lengths) in cases {
+            let lines: Vec<String> = lengths.iter().map(|&n| "x".repeat(n)).collect();
+            let (world, _) = read_all((lines.join("\n") + "\n").as_bytes(), limit).await;
+            let expected: Vec<String> =
+                lines.iter().map(|line| line[..line.len().min(limit)].to_owned()).collect();
+            assert_eq!(world.lines(), expected, "limit {limit}");
+            let over: Vec<usize> = lengths.iter().copied().filter(|&n| n > limit).collect();
+            assert_eq!(world.cut(), over, "limit {limit}");
+            assert_eq!(world.gap(), None, "limit {limit}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_last_line_over_the_limit_is_cut_though_it_has_no_end() {
+        let (world, _) = read_all(b"abcdefgh", 5).await;
+        assert_eq!(world.lines(), ["abcde"]);
+        assert_eq!(world.cut(), [8]);
+    }
+
+    #[tokio::test]
+    async fn it_stops_when_told_though_nothing_comes() {
+        let (reader, _writer) = io::pipe().unwrap();
+        let world = World::new();
+        world.stop();
+        assert_eq!(world.run(input(reader)).await.unwrap(), Ended::Stopped);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_without_credit() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"one\n").unwrap();
+        let world = World::without_credit();
+        let source = reader.try_clone().unwrap();
+        let running = world.run(input(source));
+        let stopping = async {
+            world.asked_for_credit().await;
+            world.stop();
+        };
+        let (ended, ()) = tokio::join!(running, stopping);
+        assert_eq!(ended.unwrap(), Ended::Stopped);
+        drop(writer);
+        assert_eq!(io::read_to_string(reader).unwrap(), "one\n");
+    }
+
+    #[tokio::test]
+    async fn its_end_waits_for_what_it_sent() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"one\n").unwrap();
+        drop(writer);
+        let world = World::holding_receipts();
+        let running = world.run(input(reader));
+        tokio::pin!(running);
+        tokio::select! {
+            biased;
+            ended = &mut running => panic!("it ended before: {ended:?}"),
+            () = world.sent(1) => {}
+        }
+        world.settle();
+        assert_eq!(running.await.unwrap(), Ended::Exhausted);
+    }
+}

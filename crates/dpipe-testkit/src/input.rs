@@ -1,0 +1,292 @@
+//! The pipeline as an input sees it: gives credits, takes chunks, settles receipts, keeps
+//! checkpoints. All of it as a test says, and nothing by the clock.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use dpipe_env::Env;
+use dpipe_event::{Origin, Pool, Progress, Receipt, logfile_name};
+use dpipe_plugin::{
+    BoxFuture, Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, Shutdown,
+    ShutdownHandle, Stream, StreamStart,
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::MemoryEnv;
+
+/// What an input runs in. One world may run several, one after the other: checkpoints stay.
+pub struct InputWorld {
+    /// The outside world.
+    pub env: Arc<dyn Env>,
+    /// The longest line; 1 MiB if nobody says otherwise.
+    pub line_bytes_max: usize,
+    pool: Pool,
+    inside: Arc<Inside>,
+    shutdown: Shutdown,
+    hand: ShutdownHandle,
+}
+
+struct Inside {
+    gives_credit: bool,
+    settles: bool,
+    state: Mutex<State>,
+    /// Something changed.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    asked: usize,
+    chunks: Vec<(Arc<Origin>, Chunk)>,
+    receipts: Vec<Receipt>,
+    checkpoints: BTreeMap<String, String>,
+    skipped: BTreeMap<&'static str, u64>,
+}
+
+struct TestStream {
+    origin: Arc<Origin>,
+    progress: Arc<Progress>,
+    inside: Arc<Inside>,
+}
+
+impl InputWorld {
+    /// A world that takes everything and settles it at once.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::that(true, true)
+    }
+
+    /// A world that has no room for anything.
+    #[must_use]
+    pub fn without_credit() -> Self {
+        Self::that(false, true)
+    }
+
+    /// A world that takes everything, and settles it when [`InputWorld::settle`] is called.
+    #[must_use]
+    pub fn holding_receipts() -> Self {
+        Self::that(true, false)
+    }
+
+    fn that(gives_credit: bool, settles: bool) -> Self {
+        let (hand, shutdown) = Shutdown::new();
+        let (state, changed) = (Mutex::default(), Notify::new());
+        InputWorld {
+            env: Arc::new(MemoryEnv::new()),
+            line_bytes_max: 1 << 20,
+            pool: Pool::new(64 << 10, 4),
+            inside: Arc::new(Inside { gives_credit, settles, state, changed }),
+            shutdown,
+            hand,
+        }
+    }
+
+    /// Runs an input to its end.
+    ///
+    /// # Errors
+    /// Those of the input.
+    pub async fn run(&self, input: Box<dyn Input>) -> Result<Ended, InputError> {
+        input
+            .run(InputContext {
+                env: self.env.clone(),
+                node: "in".into(),
+                shutdown: self.shutdown.clone(),
+                door: Arc::new(TestDoor(self.inside.clone())),
+                checkpoints: self.inside.clone(),
+                pool: self.pool.clone(),
+                line_bytes_max: self.line_bytes_max,
+                id_key: [7; 32],
+            })
+            .await
+    }
+
+    /// Tells the input to stop.
+    pub fn stop(&self) {
+        self.hand.give();
+    }
+
+    /// Tells the input that there is no more time.
+    pub fn abandon(&self) {
+        self.hand.abandon();
+    }
+
+    /// Settles everything that was sent so far.
+    pub fn settle(&self) {
+        let receipts = std::mem::take(&mut self.inside.state.lock().receipts);
+        receipts.into_iter().for_each(Receipt::settle);
+        self.inside.changed.notify_waiters();
+    }
+
+    /// Loses everything that was sent so far and is not settled.
+    pub fn lose(&self) {
+        let receipts = std::mem::take(&mut self.inside.state.lock().receipts);
+        drop(receipts);
+        self.inside.changed.notify_waiters();
+    }
+
+    /// Waits until so many chunks were sent.
+    pub async fn sent(&self, chunks: usize) {
+        self.until(|state| state.chunks.len() >= chunks).await;
+    }
+
+    /// Waits until the input asked for a credit.
+    pub async fn asked_for_credit(&self) {
+        self.until(|state| state.asked > 0).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&State) -> bool) {
+        loop {
+            let changed = self.inside.changed.notified();
+            if reached(&self.inside.state.lock()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The lines that were sent, without their ends.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let state = self.inside.state.lock();
+        let chunks = state.chunks.iter();
+        chunks.flat_map(|(_, chunk)| lines_of(chunk)).collect()
+    }
+
+    /// The lines that were sent, by the file they are said to come from.
+    #[must_use]
+    pub fn lines_by_file(&self) -> BTreeMap<String, Vec<String>> {
+        let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (origin, chunk) in &self.inside.state.lock().chunks {
+            files.entry(origin.file.to_string()).or_default().extend(lines_of(chunk));
+        }
+        files
+    }
+
+    /// The lengths of the lines that were cut.
+    #[must_use]
+    pub fn cut(&self) -> Vec<usize> {
+        self.inside.state.lock().chunks.iter().filter_map(|(_, chunk)| chunk.cut_from).collect()
+    }
+
+    /// The first place at which the chunks of a file do not follow one another.
+    #[must_use]
+    pub fn gap(&self) -> Option<u64> {
+        let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+        let state = self.inside.state.lock();
+        state.chunks.iter().find_map(|(origin, chunk)| {
+            let before = ends.insert(origin.file.to_string(), chunk.end);
+            (before.is_some_and(|end| end != chunk.offset)).then_some(chunk.offset)
+        })
+    }
+
+    /// What the input saved, by key.
+    #[must_use]
+    pub fn checkpoints(&self) -> BTreeMap<String, String> {
+        self.inside.state.lock().checkpoints.clone()
+    }
+
+    /// What the input left out, by reason.
+    #[must_use]
+    pub fn skipped(&self) -> BTreeMap<&'static str, u64> {
+        self.inside.state.lock().skipped.clone()
+    }
+}
+
+impl Default for InputWorld {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn lines_of(chunk: &Chunk) -> Vec<String> {
+    let text = String::from_utf8_lossy(&chunk.buffer);
+    match chunk.cut_from {
+        Some(_) => vec![text.into_owned()],
+        None => text.strip_suffix('\n').unwrap_or(&text).split('\n').map(str::to_owned).collect(),
+    }
+}
+
+struct TestDoor(Arc<Inside>);
+
+impl Door for TestDoor {
+    fn open(&self, start: StreamStart) -> Result<Arc<dyn Stream>, InputError> {
+        let origin = Origin {
+            tenant: "default".into(),
+            input: "in".into(),
+            logfile: logfile_name(&start.file).into(),
+            file: start.file.into(),
+            host: start.host.into(),
+            stream: start.id,
+        };
+        let inside = self.0.clone();
+        let notify = inside.clone();
+        let progress = Progress::new(start.position, move || notify.changed.notify_waiters());
+        Ok(Arc::new(TestStream { origin: Arc::new(origin), progress, inside }))
+    }
+
+    fn freed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.changed.notified())
+    }
+
+    fn skipped(&self, reason: &'static str, count: u64) {
+        *self.0.state.lock().skipped.entry(reason).or_default() += count;
+    }
+}
+
+impl Stream for TestStream {
+    fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
+    fn reserve(&self, bytes: usize) -> BoxFuture<'_, Credit> {
+        Box::pin(async move {
+            match self.try_reserve(bytes) {
+                Some(credit) => credit,
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn try_reserve(&self, _: usize) -> Option<Credit> {
+        self.inside.state.lock().asked += 1;
+        self.inside.changed.notify_waiters();
+        self.inside.gives_credit.then(|| Credit::holding(Box::new(())))
+    }
+
+    fn send(&self, chunk: Chunk, credit: Credit) -> BoxFuture<'_, ()> {
+        let receipt = self.progress.open(chunk.end, credit.into_held());
+        let mut state = self.inside.state.lock();
+        state.chunks.push((self.origin.clone(), chunk));
+        if self.inside.settles {
+            drop(state);
+            receipt.settle();
+        } else {
+            state.receipts.push(receipt);
+        }
+        self.inside.changed.notify_waiters();
+        Box::pin(async {})
+    }
+
+    fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+}
+
+impl Checkpoints for Inside {
+    fn load(&self) -> Vec<(String, String)> {
+        self.state.lock().checkpoints.clone().into_iter().collect()
+    }
+
+    fn save(&self, changes: &[(String, Option<String>)]) -> io::Result<()> {
+        let mut state = self.state.lock();
+        for (key, value) in changes {
+            match value {
+                Some(value) => state.checkpoints.insert(key.clone(), value.clone()),
+                None => state.checkpoints.remove(key),
+            };
+        }
+        Ok(())
+    }
+}
