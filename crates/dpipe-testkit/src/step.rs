@@ -38,7 +38,7 @@ pub fn check_step<C: StepConfig>(settings: &str, input: &str, expected: &str) {
 #[track_caller]
 #[must_use]
 pub fn step_mistake<C: StepConfig>(settings: &str) -> String {
-    match read::<C>(settings) {
+    match read(&Entry::step::<C>(""), settings) {
         Ok(_) => panic!("nothing is wrong with {settings}"),
         Err(problem) => problem.to_string(),
     }
@@ -64,7 +64,17 @@ impl StepCheck {
     #[track_caller]
     #[must_use]
     pub fn new<C: StepConfig>(settings: &str, files: &[(&str, &[u8])]) -> Self {
-        match Self::try_new::<C>(settings, files) {
+        Self::of(&<Entry<dyn StepSpec>>::step::<C>(""), settings, files)
+    }
+
+    /// Builds the step of a list's entry, with files in the folder of its configuration.
+    ///
+    /// # Panics
+    /// If the settings are wrong, or the step cannot be built from them.
+    #[track_caller]
+    #[must_use]
+    pub fn of(entry: &Entry<dyn StepSpec>, settings: &str, files: &[(&str, &[u8])]) -> Self {
+        match Self::try_of(entry, settings, files) {
             Ok(check) => check,
             Err(message) => panic!("{message}"),
         }
@@ -79,7 +89,16 @@ impl StepCheck {
     /// If the settings are wrong.
     #[track_caller]
     pub fn try_new<C: StepConfig>(settings: &str, files: &[(&str, &[u8])]) -> Result<Self, String> {
-        let (spec, when) = match read::<C>(settings) {
+        Self::try_of(&<Entry<dyn StepSpec>>::step::<C>(""), settings, files)
+    }
+
+    #[track_caller]
+    fn try_of(
+        entry: &Entry<dyn StepSpec>,
+        settings: &str,
+        files: &[(&str, &[u8])],
+    ) -> Result<Self, String> {
+        let (spec, when) = match read(entry, settings) {
             Ok(read) => read,
             Err(problem) => panic!("{}", problem.render()),
         };
@@ -124,13 +143,8 @@ impl StepCheck {
     #[track_caller]
     pub fn run(&mut self, input: &str) -> String {
         let mut batch = batch(input);
-        let selection = match &self.when {
-            Some(when) => Selection::of(&batch, |event| when.matches(event)),
-            None => Selection::All,
-        };
-        let mut context = StepContext::default();
         let before = batch.len();
-        self.step.run(&mut batch, &selection, &mut context);
+        let context = self.run_batch(&mut batch);
 
         let filtered: u64 = context.filtered.iter().map(|(_, count)| count).sum();
         let published: usize = context.published.iter().map(|(_, batch)| batch.len()).sum();
@@ -145,6 +159,17 @@ impl StepCheck {
         }
         report(&context, &mut lines);
         lines.join("\n")
+    }
+
+    /// Runs the step on a batch.
+    pub fn run_batch(&mut self, batch: &mut Batch) -> StepContext {
+        let selection = match &self.when {
+            Some(when) => Selection::of(batch, |event| when.matches(event)),
+            None => Selection::All,
+        };
+        let mut context = StepContext::default();
+        self.step.run(batch, &selection, &mut context);
+        context
     }
 
     /// Ticks the step; says what came of it.
@@ -206,20 +231,21 @@ fn day(date: &str) -> Timestamp {
     Timestamp::from_civil(year, month as u32, day as u32, 12 * 3_600_000)
 }
 
-fn read<C: StepConfig>(settings: &str) -> Result<(Arc<dyn StepSpec>, Option<Condition>), Problem> {
+type Read = (Arc<dyn StepSpec>, Option<Condition>);
+
+fn read(entry: &Entry<dyn StepSpec>, settings: &str) -> Result<Read, Problem> {
     let file = SourceFile::new("step.yaml", settings);
     let root = parse(&file, Format::Yaml).map_err(|problems| {
         problems.iter().next().cloned().expect("a text that cannot be parsed has a problem")
     })?;
     let node = match root.as_map() {
         Some([written]) => {
-            assert_eq!(written.key, C::NAME, "the name of the step");
+            assert_eq!(written.key, entry.name, "the name of the step");
             &written.value
         }
         _ => panic!("the settings of a step are `name: …`"),
     };
     let when = node.get("when").map(deserialize).transpose()?;
-    let entry = <Entry<dyn StepSpec>>::step::<C>("");
     let spec = (entry.read)(&own_settings(node), &["when"])?;
     match spec.check().into_iter().next() {
         Some(problem) => Err(problem),
