@@ -15,9 +15,16 @@ pub(crate) fn ci() -> Result<()> {
     lint()
 }
 
-/// Unit, integration and documentation tests of every crate.
+/// Unit, integration and documentation tests of every crate, and the planted bugs.
 pub(crate) fn test() -> Result<()> {
-    cargo(&["test", "--workspace"])
+    cargo(&["test", "--workspace"])?;
+    planted("lose_batch")
+}
+
+/// Shows that the tests find a planted bug: one extra build of the engine holds all of them.
+fn planted(mutant: &str) -> Result<()> {
+    let args = ["test", "--package", "dpipe-engine", "--features", "mutants", "planted"];
+    run(&args, &[("DPIPE_MUTANT", mutant)])
 }
 
 /// What can be said about the code without running it, cheapest first.
@@ -30,13 +37,19 @@ pub(crate) fn lint() -> Result<()> {
         .context("is cargo-deny there? `cargo install cargo-deny --locked` brings it")
 }
 
-fn cargo(args: &[&str]) -> Result<()> {
+/// Runs cargo, and fails with it.
+pub(crate) fn cargo(args: &[&str]) -> Result<()> {
+    run(args, &[])
+}
+
+fn run(args: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     let shown = args.join(" ");
     eprintln!("── cargo {shown}");
     // The variable is set when cargo runs us; it names the very toolchain that built us.
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(program)
         .args(args)
+        .envs(variables.iter().copied())
         .current_dir(tidy::root())
         .status()
         .with_context(|| format!("cannot start cargo {shown}"))?;

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use dpipe_admin::{About, AdminServer, PluginNames, Serving};
 use dpipe_engine::{Engine, Handle, RunOptions};
 use dpipe_env::RealEnv;
+use dpipe_plugin::Entry;
+use dpipe_plugins::BUILT_IN;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::logging::say;
@@ -30,13 +33,11 @@ pub(crate) fn run(config: &Path, batch: bool, grace_seconds: u64) -> anyhow::Res
         let grace = Duration::from_secs(grace_seconds);
         let api = plan.api.listen.clone();
         let data_dir = plan.data_dir.clone();
+        let admin = if api == "off" { None } else { Some(AdminServer::bind(&api)?) };
         let engine = Engine::start(plan, Arc::new(RealEnv), RunOptions { batch, grace })?;
-        let admin = admin(&api, &engine)?;
-        say(&banner(
-            &engine.handle(),
-            &data_dir,
-            admin.as_ref().map(dpipe_admin::AdminServer::address),
-        ));
+        let token = engine.admin_token().to_owned();
+        let admin = admin.map(|bound| bound.serve(engine.handle(), token, about())).transpose()?;
+        say(&banner(&engine.handle(), &data_dir, admin.as_ref().map(Serving::address)));
         stop_on_signals(engine.handle())?;
         let report = engine.run().await;
         if let Some(admin) = admin {
@@ -53,12 +54,21 @@ pub(crate) fn run(config: &Path, batch: bool, grace_seconds: u64) -> anyhow::Res
     })
 }
 
-fn admin(listen: &str, engine: &Engine) -> anyhow::Result<Option<dpipe_admin::AdminServer>> {
-    if listen == "off" {
-        return Ok(None);
+/// What the admin API tells of this binary.
+fn about() -> About {
+    fn names<S: ?Sized>(list: &[Entry<S>]) -> Vec<&'static str> {
+        list.iter().map(|entry| entry.name).collect()
     }
-    let server = dpipe_admin::AdminServer::start(listen, engine.handle(), engine.admin_token())?;
-    Ok(Some(server))
+    About {
+        version: env!("CARGO_PKG_VERSION"),
+        plugins: PluginNames {
+            inputs: names(BUILT_IN.inputs),
+            decoders: names(BUILT_IN.decoders),
+            encoders: names(BUILT_IN.encoders),
+            steps: names(BUILT_IN.steps),
+            outputs: names(BUILT_IN.outputs),
+        },
+    }
 }
 
 fn banner(handle: &Handle, data_dir: &Path, admin: Option<std::net::SocketAddr>) -> String {

@@ -1,0 +1,62 @@
+//! The commands that run nothing.
+
+use crate::process::{root, run, text};
+
+fn example(name: &str) -> String {
+    root().join("examples").join(name).to_string_lossy().into_owned()
+}
+
+#[test]
+fn check_says_how_safe_each_path_is() {
+    let output = run(&["check", &example("als.yaml")], "");
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(said.contains("level end_to_end, a receipt means"), "{said}");
+    assert!(said.trim_end().ends_with("is fine"), "{said}");
+}
+
+#[test]
+fn graph_draws_in_every_notation() {
+    for (format, mark) in [("text", "decorated"), ("mermaid", "flowchart"), ("dot", "digraph"), ("svg", "<svg")] {
+        let output = run(&["graph", &example("als.yaml"), "--format", format], "");
+        assert!(text(&output.stdout).contains(mark), "{format}");
+    }
+}
+
+#[test]
+fn explain_shows_the_event_after_each_step_and_who_takes_it() {
+    let line = r#"us,1393675200250,{"uri":"pv","trace":"x","_log_info":{"uid":1,"ip":"8.8.8.8","level":20}}"#;
+    let output = run(&["explain", &example("als.yaml"), "--tag", "rs_logs"], line);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(said.contains("_time     2014-03-01T12:00:00.250Z"), "{said}");
+    assert!(said.contains(r#""_cntry":"US""#), "{said}");
+    assert!(said.contains(r#""level_rg":"19-23""#), "{said}");
+    assert!(said.contains("published as `decorated`, taken by"), "{said}");
+}
+
+#[test]
+fn explain_names_the_inputs_there_are() {
+    let output = run(&["explain", &example("als.yaml"), "--tag", "nope"], "x\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no input publishes the tag `nope`; there is `rs_logs`"));
+}
+
+#[test]
+fn schema_is_json_and_knows_the_plugins() {
+    let schema: serde_json::Value = serde_json::from_slice(&run(&["schema"], "").stdout).unwrap();
+    let text = schema.to_string();
+    for word in ["geoip", "archive", "blackhole", "bytes_in_flight", "when_full"] {
+        assert!(text.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn plugins_lists_all_and_explains_one() {
+    let all = text(&run(&["plugins"], "").stdout);
+    assert!(all.contains("geoip") && all.contains("blackhole"), "{all}");
+    let one = text(&run(&["plugins", "bucket"], "").stdout);
+    assert!(one.contains("bounds"), "{one}");
+    let none = run(&["plugins", "bukcet"], "");
+    assert!(text(&none.stderr).contains("did you mean `bucket`?"));
+}

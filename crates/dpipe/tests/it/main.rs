@@ -1,0 +1,11 @@
+//! The binary from outside, as its users see it.
+
+mod bad_configs;
+mod commands;
+mod crashes;
+mod examples;
+mod golden;
+mod laws;
+mod process;
+mod rotation;
+mod signals;
