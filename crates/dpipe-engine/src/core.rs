@@ -75,12 +75,13 @@ impl Core {
     }
 
     /// Reads every book, and checks what can be checked between them: that a node took in what its
-    /// tags published, and that no receipt was lost. The latter holds between batches only, so it is
-    /// left out while events are on a lane.
+    /// tags published, and that no receipt was lost. The former holds between chunks only, so a tenant
+    /// is left out if a chunk of it was on a lane meanwhile.
     pub(crate) fn ledger(&self) -> Ledger {
         let mut lines = Vec::new();
         let mut faults = Vec::new();
         for tenant in self.tenants.all() {
+            let ended = tenant.turns.ended();
             let read = |node: usize| tenant.book(node).read();
             let mut add = |name: &Arc<str>, role, node| {
                 let terms = read(node);
@@ -100,8 +101,10 @@ impl Core {
             for (i, tag) in self.plan.tags.iter().enumerate() {
                 add(&tag.name, Role::Unmatched, self.numbers.unmatched(i));
             }
-            if self.lanes_are_empty(&tenant) {
-                self.check_between(&tenant, &mut faults);
+            let mut between = Vec::new();
+            self.check_between(&tenant, &mut between);
+            if tenant.turns.none_since(ended) {
+                faults.append(&mut between);
             }
         }
         for line in lines.iter().filter(|line| line.missing != 0) {
@@ -118,11 +121,6 @@ impl Core {
             ));
         }
         Ledger { lines, faults }
-    }
-
-    fn lanes_are_empty(&self, tenant: &crate::tenant::Tenant) -> bool {
-        let nodes = self.plan.inputs.len() + self.plan.filters.len();
-        (0..nodes).all(|node| tenant.book(node).read().in_flight == 0)
     }
 
     /// What each tag published must be what each of its consumers took.

@@ -66,7 +66,12 @@ impl Lane {
                     }
                 }
                 work = chunks.recv() => match work {
-                    Some(work) => self.work(work),
+                    Some(work) => {
+                        let tenant = work.stream.tenant.clone();
+                        tenant.turns.begin();
+                        self.work(work);
+                        tenant.turns.end();
+                    }
                     None => break,
                 },
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dpipe_config::plan::{DEFAULT_TENANT, Plan, TenantLimits};
@@ -15,6 +15,7 @@ use crate::books::Book;
 pub(crate) struct Tenant {
     pub(crate) name: Arc<str>,
     pub(crate) bytes: Budget,
+    pub(crate) turns: Turns,
     rate: Option<Rate>,
     /// By node: inputs, filters, outputs, and then the tags that nobody takes.
     books: Box<[Book]>,
@@ -41,6 +42,34 @@ impl Tenant {
         if let Some(rate) = &self.rate {
             rate.charge(events, Instant::now());
         }
+    }
+}
+
+/// Counts the chunks that lanes began to work on, and those that they are done with. What one node's
+/// book says was published is in the next one's only when the chunk is done.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Turns {
+    pub(crate) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How many have ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether no chunk was on a lane at any moment since `ended` was asked for.
+    pub(crate) fn none_since(&self, ended: u64) -> bool {
+        self.begun.load(Ordering::Acquire) == ended
     }
 }
 
@@ -150,6 +179,7 @@ impl Tenants {
         let tenant = Arc::new(Tenant {
             name: name.clone(),
             bytes: Budget::new(bytes),
+            turns: Turns::default(),
             rate: (limits.events_per_second > 0).then(|| Rate::new(limits.events_per_second)),
             books: (0..self.nodes).map(|_| Book::default()).collect(),
         });
@@ -170,6 +200,19 @@ impl Tenants {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chunk_on_a_lane_at_any_moment_is_noticed() {
+        let turns = Turns::default();
+        assert!(turns.none_since(turns.ended()));
+        let before = turns.ended();
+        turns.begin();
+        assert!(!turns.none_since(before));
+        let during = turns.ended();
+        turns.end();
+        assert!(!turns.none_since(before) && !turns.none_since(during));
+        assert!(turns.none_since(turns.ended()));
+    }
 
     #[test]
     fn a_budget_is_kept_but_for_one_that_alone_is_too_large() {
