@@ -22,6 +22,9 @@ struct World {
     random: u64,
     /// Counts creations and writes: every change has an id and a time of its own.
     changes: u64,
+    /// How many more bytes fit onto the disk.
+    room: Option<usize>,
+    syncs_fail: bool,
 }
 
 struct Content {
@@ -47,6 +50,17 @@ impl MemoryEnv {
         let mut world = self.world.lock();
         let content = world.content(bytes.into());
         world.files.insert(path.into(), content);
+    }
+
+    /// Says how many more bytes fit onto the disk; without a number it has no end. A write that does
+    /// not fit is cut off, and fails.
+    pub fn set_room(&self, bytes: Option<usize>) {
+        self.world.lock().room = bytes;
+    }
+
+    /// Lets every sync of a file fail, or no longer.
+    pub fn set_syncs_fail(&self, fail: bool) {
+        self.world.lock().syncs_fail = fail;
     }
 
     /// Moves the clock.
@@ -169,12 +183,18 @@ impl Files for MemoryEnv {
 }
 
 impl MemoryFile {
-    fn change(&self, change: impl FnOnce(&mut Vec<u8>)) {
+    /// Changes the file, and answers for the room on the disk.
+    fn change(&self, change: impl FnOnce(&mut Vec<u8>, usize) -> io::Result<()>) -> io::Result<()> {
         let mut world = self.world.lock();
         world.changes += 1;
         let mut content = self.content.lock();
         content.changed = world.changes;
-        change(&mut content.bytes);
+        let before = content.bytes.len();
+        let changed = change(&mut content.bytes, world.room.unwrap_or(usize::MAX));
+        if let Some(room) = &mut world.room {
+            *room = (*room + before).saturating_sub(content.bytes.len());
+        }
+        changed
     }
 }
 
@@ -189,21 +209,27 @@ impl File for MemoryFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
-        self.change(|content| {
-            content.resize(content.len().max(start + bytes.len()), 0);
-            content[start..start + bytes.len()].copy_from_slice(bytes);
-        });
-        Ok(())
+        self.change(|content, room| {
+            let fits = content.len().saturating_add(room).saturating_sub(start).min(bytes.len());
+            content.resize(content.len().max(start + fits), 0);
+            content[start..start + fits].copy_from_slice(&bytes[..fits]);
+            if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if self.world.lock().syncs_fail {
+            return Err(io::Error::other("the disk does not answer"));
+        }
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        self.change(|content| content.resize(len, 0));
-        Ok(())
+        self.change(|content, _| {
+            content.resize(len, 0);
+            Ok(())
+        })
     }
 
     fn stat(&self) -> io::Result<Stat> {
@@ -228,6 +254,21 @@ mod tests {
         assert_eq!(env.files().read(path).unwrap(), b"two");
         env.put("/a", "two");
         assert_ne!(env.stat(path).unwrap().id, first.id);
+    }
+
+    #[test]
+    fn a_disk_takes_what_fits_and_has_room_again_after_a_cut() {
+        let env = MemoryEnv::new();
+        env.put("/a", "one");
+        env.set_room(Some(2));
+        let file = env.open(Path::new("/a"), Open::Write).unwrap();
+        assert!(file.write_all_at(b"ONE", 0).is_ok(), "it grows by nothing");
+        let full = file.write_all_at(b"three", 3).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(env.files().read(Path::new("/a")).unwrap(), b"ONEth");
+        file.set_len(3).unwrap();
+        assert!(file.write_all_at(b"tw", 3).is_ok());
+        assert!(file.write_all_at(b"o", 5).is_err());
     }
 
     #[test]
