@@ -2,6 +2,7 @@
 
 mod blackhole;
 mod console;
+mod file;
 mod stdout;
 
 use dpipe_plugin::{Entry, OutputSpec};
@@ -10,5 +11,6 @@ use dpipe_plugin::{Entry, OutputSpec};
 pub(crate) const OUTPUTS: &[Entry<dyn OutputSpec>] = &[
     Entry::output::<blackhole::Config>(include_str!("outputs/blackhole.rs")),
     Entry::output::<console::Config>(include_str!("outputs/console.rs")),
+    Entry::output::<file::Config>(include_str!("outputs/file.rs")),
     Entry::output::<stdout::Config>(include_str!("outputs/stdout.rs")),
 ];
