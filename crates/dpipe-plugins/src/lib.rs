@@ -8,6 +8,7 @@ mod inputs;
 mod json_body;
 mod outputs;
 mod pairs;
+mod reading;
 mod standard_output;
 mod steps;
 mod target;

@@ -31,6 +31,8 @@ pub struct InputWorld {
 struct Inside {
     gives_credit: bool,
     settles: bool,
+    /// Streams of files with this in their path get no credit.
+    starved: Mutex<Option<String>>,
     state: Mutex<State>,
     /// Something changed.
     changed: Notify,
@@ -70,6 +72,25 @@ impl InputWorld {
         Self::that(true, false)
     }
 
+    /// The world after a restart: what was saved is there, and nothing else.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        let world = Self::that(self.inside.gives_credit, self.inside.settles);
+        world.inside.state.lock().checkpoints = self.checkpoints();
+        InputWorld { env: self.env.clone(), line_bytes_max: self.line_bytes_max, ..world }
+    }
+
+    /// From now on gives no credit to files with this in their path.
+    pub fn starve(&self, file: &str) {
+        *self.inside.starved.lock() = Some(file.to_owned());
+    }
+
+    /// Gives credit to everyone again.
+    pub fn feed(&self) {
+        *self.inside.starved.lock() = None;
+        self.inside.changed.notify_waiters();
+    }
+
     fn that(gives_credit: bool, settles: bool) -> Self {
         let (hand, shutdown) = Shutdown::new();
         let (state, changed) = (Mutex::default(), Notify::new());
@@ -77,7 +98,13 @@ impl InputWorld {
             env: Arc::new(MemoryEnv::new()),
             line_bytes_max: 1 << 20,
             pool: Pool::new(64 << 10, 4),
-            inside: Arc::new(Inside { gives_credit, settles, state, changed }),
+            inside: Arc::new(Inside {
+                gives_credit,
+                settles,
+                starved: Mutex::default(),
+                state,
+                changed,
+            }),
             shutdown,
             hand,
         }
@@ -128,18 +155,19 @@ impl InputWorld {
 
     /// Waits until so many chunks were sent.
     pub async fn sent(&self, chunks: usize) {
-        self.until(|state| state.chunks.len() >= chunks).await;
+        self.until(|world| world.inside.state.lock().chunks.len() >= chunks).await;
     }
 
     /// Waits until the input asked for a credit.
     pub async fn asked_for_credit(&self) {
-        self.until(|state| state.asked > 0).await;
+        self.until(|world| world.inside.state.lock().asked > 0).await;
     }
 
-    async fn until(&self, reached: impl Fn(&State) -> bool) {
+    /// Waits until the world is as it should be.
+    pub async fn until(&self, reached: impl Fn(&Self) -> bool) {
         loop {
             let changed = self.inside.changed.notified();
-            if reached(&self.inside.state.lock()) {
+            if reached(self) {
                 return;
             }
             changed.await;
@@ -232,6 +260,7 @@ impl Door for TestDoor {
 
     fn skipped(&self, reason: &'static str, count: u64) {
         *self.0.state.lock().skipped.entry(reason).or_default() += count;
+        self.0.changed.notify_waiters();
     }
 }
 
@@ -252,7 +281,9 @@ impl Stream for TestStream {
     fn try_reserve(&self, _: usize) -> Option<Credit> {
         self.inside.state.lock().asked += 1;
         self.inside.changed.notify_waiters();
-        self.inside.gives_credit.then(|| Credit::holding(Box::new(())))
+        let starved = self.inside.starved.lock();
+        let is_starved = starved.as_ref().is_some_and(|part| self.origin.file.contains(part));
+        (self.inside.gives_credit && !is_starved).then(|| Credit::holding(Box::new(())))
     }
 
     fn send(&self, chunk: Chunk, credit: Credit) -> BoxFuture<'_, ()> {
@@ -287,6 +318,8 @@ impl Checkpoints for Inside {
                 None => state.checkpoints.remove(key),
             };
         }
+        drop(state);
+        self.changed.notify_waiters();
         Ok(())
     }
 }

@@ -1,0 +1,216 @@
+//! Which files there are, and what they are called now.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dpipe_env::{File, FileId, Files, Open, Stat};
+use tokio::time::Instant;
+
+use super::follower::Follower;
+use super::tail::{State, Tail};
+use crate::reading::identity::{Identity, Print, Saved};
+use crate::reading::lines::Lines;
+
+impl Follower {
+    /// Looks at every file that is meant.
+    pub(super) fn scan(&mut self) {
+        let node = &self.context.node;
+        let mut watch = self.watch.take();
+        let (mut polls, mut unreadable) = (watch.is_none(), HashSet::new());
+        let found = self.globs.walk(
+            self.context.env.files(),
+            |folder| {
+                if let Some(Err(error)) = watch.as_mut().map(|watch| watch.add(folder)) {
+                    if !self.polls && !polls {
+                        let folder = folder.display();
+                        tracing::warn!(input = %node, %folder, %error, "nothing tells of changes; polling");
+                    }
+                    polls = true;
+                }
+            },
+            |folder, error| {
+                unreadable.insert(folder.to_owned());
+                if !self.unreadable.contains(folder) {
+                    let folder = folder.display();
+                    tracing::warn!(input = %node, %folder, %error, "cannot look into a folder");
+                }
+            },
+        );
+        (self.watch, self.polls, self.unreadable) = (watch, polls, unreadable);
+        for path in &found {
+            self.examine(path);
+        }
+        let found: HashSet<PathBuf> = found.into_iter().collect();
+        let vanished = self.paths.keys().filter(|path| !found.contains(*path));
+        let vanished: Vec<PathBuf> = vanished.cloned().collect();
+        for path in vanished {
+            self.examine(&path);
+        }
+        let troubled = self.tails.iter().filter(|(_, tail)| tail.troubled);
+        let troubled: Vec<FileId> = troubled.map(|(id, _)| *id).collect();
+        for id in troubled {
+            self.ready(id);
+        }
+        let (poll, rescan) = (self.config.poll_interval, self.config.rescan_interval);
+        let interval = if self.polls { poll } else { rescan };
+        self.next_scan = Instant::now() + interval.duration();
+    }
+
+    /// Finds out which file a name stands for now.
+    pub(super) fn examine(&mut self, path: &Path) {
+        let known = self.paths.get(path).copied();
+        if known.is_none() && !self.globs.matches(path) {
+            return;
+        }
+        let stat = match self.context.env.files().stat(path) {
+            Ok(stat) if stat.is_file => stat,
+            _ => return known.into_iter().for_each(|id| self.detach(id)),
+        };
+        if known == Some(stat.id) {
+            let tail = self.tails.get_mut(&stat.id).expect("a name leads to a file");
+            if tail.look(&stat) {
+                self.ready(stat.id);
+            }
+            return;
+        }
+        known.into_iter().for_each(|id| self.detach(id));
+        match self.tails.get(&stat.id) {
+            // Just a further name.
+            Some(tail) if tail.named && self.is_at(&tail.path, stat.id) => return,
+            Some(_) => self.rename(stat.id, path),
+            None => self.adopt(path, &stat, known),
+        }
+        self.paths.insert(path.to_owned(), stat.id);
+        self.follow_link(path);
+    }
+
+    fn is_at(&self, path: &Path, id: FileId) -> bool {
+        self.context.env.files().stat(path).is_ok_and(|stat| stat.id == id)
+    }
+
+    fn rename(&mut self, id: FileId, path: &Path) {
+        let tail = self.tails.get_mut(&id).expect("only known files are renamed");
+        if tail.named {
+            self.paths.remove(&tail.path);
+        }
+        tail.path = path.to_owned();
+        tail.named = true;
+        if let State::Followed(identity) = tail.state
+            && let Some(track) = self.tracks.get_mut(&identity)
+        {
+            track.saved.path = path.to_string_lossy().into_owned();
+            track.stale = true;
+            self.dirty.insert(identity);
+        }
+        self.ready(id);
+    }
+
+    /// Takes up a file that was not there before.
+    fn adopt(&mut self, path: &Path, stat: &Stat, before: Option<FileId>) {
+        let held = self.holders.get(&stat.id).copied();
+        let state = match held.and_then(|held| Some((held, self.tracks.get_mut(&held)?))) {
+            Some((identity, track)) => {
+                track.owner = Some(stat.id);
+                track.saved.path = path.to_string_lossy().into_owned();
+                track.saved.gone = None;
+                if track.done { State::Ignored } else { State::Followed(identity) }
+            }
+            None => State::New,
+        };
+        let mut tail = Tail::new(path.to_owned(), state);
+        tail.look(stat);
+        tail.after = before;
+        self.tails.insert(stat.id, tail);
+        self.ready(stat.id);
+    }
+
+    /// Has changes told of where a link leads.
+    fn follow_link(&mut self, path: &Path) {
+        let Some(watch) = &mut self.watch else { return };
+        let Ok(real) = self.context.env.files().canonical(path) else { return };
+        if real == path {
+            return;
+        }
+        self.links.retain(|_, link| link != path);
+        if let Some(folder) = real.parent() {
+            self.polls |= watch.add(folder).is_err();
+        }
+        self.links.insert(real, path.to_owned());
+    }
+
+    /// The file lost its name: it was renamed away, replaced or deleted.
+    fn detach(&mut self, id: FileId) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        if tail.named {
+            self.paths.remove(&tail.path);
+        }
+        tail.named = false;
+        tail.at_end = false;
+        tail.changed = Instant::now();
+        self.pending.insert(id);
+        self.ready(id);
+    }
+
+    /// Ends with a file that was read, or cannot be.
+    pub(super) fn let_go(&mut self, id: FileId) {
+        self.close(id);
+        self.pending.remove(&id);
+        let Some(tail) = self.tails.remove(&id) else { return };
+        if tail.named {
+            self.paths.remove(&tail.path);
+        }
+        if let State::Followed(identity) = tail.state {
+            self.abandon(identity);
+        }
+    }
+
+    /// At the very first start, leaves out what is there already.
+    pub(super) fn skip_to_end(&mut self) {
+        let there: Vec<_> = self.tails.iter().map(|(id, tail)| (*id, tail.path.clone())).collect();
+        for (id, path) in there {
+            match self.saved_at_end(&path, id) {
+                Ok(saved) => {
+                    let done = saved.done;
+                    self.begin(id, Identity { file: id, generation: 0 }, saved);
+                    if let Some(tail) = self.tails.get_mut(&id).filter(|_| done) {
+                        tail.state = State::Ignored;
+                    }
+                }
+                Err(error) => {
+                    let path = path.display();
+                    tracing::warn!(input = %self.context.node, %path, %error, "cannot find the end; it will be read whole");
+                }
+            }
+        }
+    }
+
+    /// The position after the last whole line of a file.
+    fn saved_at_end(&self, path: &Path, id: FileId) -> io::Result<Saved> {
+        let key = &self.context.id_key;
+        let file = open_exactly(self.context.env.files(), path, id)?;
+        let mut lines = Lines::new(file, self.context.line_bytes_max, self.config.decompression)?;
+        let mut saved = Saved::at_start(path);
+        if !lines.is_plain() {
+            saved.done = true;
+            return Ok(saved);
+        }
+        saved.offset = lines.last_line_end()?;
+        lines.pass(saved.offset, &self.context.pool).map_err(io::Error::other)?;
+        saved.mark = Print::of(key, lines.recent());
+        let passed = usize::try_from(saved.offset).unwrap_or(usize::MAX);
+        let head = lines.head()?;
+        saved.head = Print::of_head(key, &head[..head.len().min(passed)]);
+        Ok(saved)
+    }
+}
+
+/// Opens the file of this name if it is the one that is meant.
+pub(super) fn open_exactly(
+    files: &dyn Files,
+    path: &Path,
+    id: FileId,
+) -> io::Result<Box<dyn File>> {
+    let file = files.open(path, Open::Read)?;
+    if file.stat()?.id == id { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+}

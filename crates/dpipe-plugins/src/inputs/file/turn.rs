@@ -1,0 +1,320 @@
+//! One turn of one file: a chunk, or a step towards knowing what it is.
+
+use std::io;
+use std::sync::Arc;
+
+use dpipe_env::FileId;
+use dpipe_plugin::{Chunk, Credit, Stream, StreamStart};
+
+use super::discovery::open_exactly;
+use super::follower::Follower;
+use super::tail::{Queue, State};
+use crate::reading::content::Fault;
+use crate::reading::identity::{Identity, PRINT_BYTES, Print};
+use crate::reading::lines::{Lines, Step};
+
+/// What a turn came to.
+pub(super) enum Next {
+    /// Lines to send; then it is the file's turn again.
+    Send(Arc<dyn Stream>, Chunk, Credit),
+    /// There is more to do.
+    Again,
+    /// There is no credit.
+    Blocked,
+    /// There is nothing to do until something changes.
+    Wait,
+}
+
+impl Follower {
+    /// Lets a file have its turn.
+    pub(super) fn next(&mut self, id: FileId) -> Next {
+        self.turns += 1;
+        let Some(tail) = self.tails.get_mut(&id) else { return Next::Wait };
+        (tail.queue, tail.turn) = (Queue::No, self.turns);
+        let before = tail.after.and_then(|before| self.tails.get(&before));
+        match before.map(|tail| tail.queue) {
+            Some(Queue::Ready) => return Next::Again,
+            Some(Queue::Blocked) => return Next::Blocked,
+            Some(Queue::No) | None => {}
+        }
+        let tail = self.tails.get_mut(&id).expect("it was just there");
+        tail.after = None;
+        let result = match &tail.state {
+            State::Ignored | State::Copy(_) => Ok(Next::Wait),
+            State::New => self.meet_if_any(id),
+            State::Compared(compared) => {
+                let compared = compared.clone();
+                self.compare(id, compared)
+            }
+            &State::Followed(identity) => self.read(id, identity),
+        };
+        match result {
+            Ok(next) => {
+                if let Some(tail) = self.tails.get_mut(&id) {
+                    tail.troubled = false;
+                }
+                next
+            }
+            Err(fault) => {
+                self.fail(id, &fault);
+                Next::Wait
+            }
+        }
+    }
+
+    fn meet_if_any(&mut self, id: FileId) -> Result<Next, Fault> {
+        if !self.open(id)? {
+            return Ok(Next::Wait);
+        }
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        let stat = tail.lines.as_ref().expect("it was just opened").stat()?;
+        tail.look(&stat);
+        if stat.len > 0 {
+            return self.meet(id);
+        }
+        // There is no content to know it by yet.
+        tail.at_end = true;
+        if tail.named {
+            self.close(id);
+        }
+        Ok(Next::Wait)
+    }
+
+    /// Opens the file if it is not. Returns whether it is; if not, there is no such file any more.
+    pub(super) fn open(&mut self, id: FileId) -> Result<bool, Fault> {
+        let tail = self.tails.get(&id).expect("its turn has come");
+        if tail.lines.is_some() {
+            return Ok(true);
+        }
+        let files = self.context.env.files();
+        let file = match open_exactly(files, &tail.path, id) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // It was renamed, which was not told yet, or to where nothing is told.
+                let folder = tail.path.parent().unwrap_or(&tail.path);
+                let mut entries = files.read_dir(folder).unwrap_or_default().into_iter();
+                let is_it = |path: &_| files.stat(path).is_ok_and(|stat| stat.id == id);
+                match entries.find(|entry| is_it(&entry.path)) {
+                    Some(entry) => open_exactly(files, &entry.path, id)?,
+                    None => {
+                        self.lose(id);
+                        return Ok(false);
+                    }
+                }
+            }
+            result => result?,
+        };
+        let lines = Lines::new(file, self.context.line_bytes_max, self.config.decompression)?;
+        lines.read_ahead();
+        self.close_some();
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        (tail.lines, tail.verified) = (Some(lines), false);
+        self.open_files += 1;
+        Ok(true)
+    }
+
+    /// The file is gone, and was not open.
+    fn lose(&mut self, id: FileId) {
+        let Some(tail) = self.tails.get(&id) else { return };
+        let sent = match tail.state {
+            State::Followed(identity) => self.tracks.get(&identity).map_or(0, |track| track.sent),
+            _ => 0,
+        };
+        if tail.seen.0 > sent {
+            let path = tail.path.display();
+            tracing::warn!(input = %self.context.node, %path, "a file was deleted before it was read to its end");
+            self.context.door.skipped("deleted_unread", 1);
+        }
+        self.let_go(id);
+    }
+
+    /// Closes a file.
+    pub(super) fn close(&mut self, id: FileId) {
+        if let Some(tail) = self.tails.get_mut(&id)
+            && tail.lines.take().is_some()
+        {
+            self.open_files -= 1;
+        }
+    }
+
+    /// Makes room for one more open file: those go first that had no turn for the longest time. A
+    /// file without a name stays open, since it would not be found again.
+    fn close_some(&mut self) {
+        if self.open_files < self.config.open_files_max {
+            return;
+        }
+        let closable = self.tails.iter().filter(|(_, tail)| tail.lines.is_some() && tail.named);
+        let mut closable: Vec<_> = closable.map(|(&id, tail)| (tail.turn, id)).collect();
+        closable.sort_unstable();
+        // Some at once, so that the search is not repeated for each file.
+        closable.truncate((self.config.open_files_max / 4).max(1));
+        for (_, id) in closable {
+            self.close(id);
+        }
+    }
+
+    /// Reads on.
+    fn read(&mut self, id: FileId, identity: Identity) -> Result<Next, Fault> {
+        if !self.open(id)? {
+            return Ok(Next::Wait);
+        }
+        let key = self.context.id_key;
+        let pool = &self.context.pool;
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        let track = self.tracks.get_mut(&identity).expect("a stream with an owner is kept");
+        let stat = tail.lines.as_ref().expect("it was just opened").stat()?;
+        tail.look(&stat);
+        let lines = tail.lines.as_mut().expect("it was just opened");
+        if !tail.verified {
+            match lines.pass(track.sent, pool)? {
+                Some(true) => {}
+                Some(false) => return Ok(Next::Again),
+                None if lines.torn().is_some() => return Ok(Next::Wait),
+                None => return Ok(self.start_anew(id, identity)),
+            }
+            let alike = track.mark.ends(&key, lines.recent());
+            if !alike || !track.saved.head.starts(&key, lines.head()?) {
+                return Ok(self.start_anew(id, identity));
+            }
+            tail.verified = true;
+        }
+        let plain = lines.is_plain();
+        let is_cut = match plain {
+            true => stat.len < lines.passed() || !lines.is_intact()?,
+            false => stat.len < lines.file_position(),
+        };
+        if is_cut {
+            return Ok(self.start_anew(id, identity));
+        }
+        let more = if plain { lines.unread(stat.len) } else { u64::MAX };
+        if more == 0 && !tail.flush {
+            return Ok(self.end(id));
+        }
+        let stream = match &track.stream {
+            Some(stream) => stream.clone(),
+            None => {
+                let start = StreamStart {
+                    file: tail.path.to_string_lossy().into_owned(),
+                    host: String::new(),
+                    id: identity.stream(&key, &self.context.node),
+                    position: track.sent,
+                };
+                match self.context.door.open(start) {
+                    Ok(stream) => track.stream.insert(stream).clone(),
+                    Err(error) => {
+                        let path = tail.path.display();
+                        tracing::warn!(input = %self.context.node, %path, %error, "a file is left out");
+                        self.context.door.skipped("path_without_tenant", 1);
+                        tail.state = State::Ignored;
+                        self.close(id);
+                        return Ok(Next::Wait);
+                    }
+                }
+            }
+        };
+        let most = lines.wants(pool, more);
+        let Some(credit) = stream.try_reserve(most) else { return Ok(Next::Blocked) };
+        let chunk = match lines.next(pool, most)? {
+            Step::Chunk(chunk) => chunk,
+            Step::More => return Ok(Next::Again),
+            Step::End => {
+                if !std::mem::take(&mut tail.flush) {
+                    return Ok(self.end(id));
+                }
+                if let Some(fault) = lines.torn() {
+                    tail.torn = true;
+                    let path = tail.path.display();
+                    tracing::error!(input = %self.context.node, %path, error = %fault, "a file is not whole");
+                    self.context.door.skipped(fault.reason(), 1);
+                }
+                match lines.rest()? {
+                    Some(chunk) => chunk,
+                    None => return Ok(self.end(id)),
+                }
+            }
+        };
+        tail.at_end = false;
+        tail.has_rest = false;
+        self.note(id, identity)?;
+        Ok(Next::Send(stream, chunk, credit))
+    }
+
+    /// Remembers how far the stream was sent.
+    fn note(&mut self, id: FileId, identity: Identity) -> io::Result<()> {
+        let key = &self.context.id_key;
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        let lines = tail.lines.as_mut().expect("it was just read");
+        let track = self.tracks.get_mut(&identity).expect("a stream with an owner is kept");
+        track.sent = lines.offset();
+        track.mark = Print::of(key, lines.recent());
+        track.open.push_back((track.sent, track.mark));
+        self.dirty.insert(identity);
+        let known = track.sent.min(PRINT_BYTES as u64) as usize;
+        if known.checked_ilog2() != track.saved.head.len.checked_ilog2() {
+            let head = lines.head()?;
+            let head = Print::of_head(key, &head[..head.len().min(known)]);
+            if let Some(mut track) = self.tracks.remove(&identity) {
+                self.unlist(&identity, &track);
+                track.saved.head = head;
+                self.insert(identity, track);
+            }
+        }
+        Ok(())
+    }
+
+    /// There is nothing more to read, for now.
+    fn end(&mut self, id: FileId) -> Next {
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        let lines = tail.lines.as_mut().expect("it was just read");
+        let torn = lines.torn().is_some();
+        tail.at_end = true;
+        tail.has_rest = lines.has_rest() || torn && !tail.torn;
+        if lines.is_plain() {
+            lines.park();
+        }
+        if tail.has_rest {
+            self.pending.insert(id);
+        } else if !lines.is_plain() && !torn && tail.named {
+            // A decompressor is large, and a compressed file rarely grows.
+            self.close(id);
+        }
+        Next::Wait
+    }
+
+    /// The file cannot be read on: says so once.
+    fn fail(&mut self, id: FileId, fault: &Fault) {
+        self.close(id);
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        let mut offset = 0;
+        if let State::Followed(identity) = tail.state
+            && let Some(track) = self.tracks.get_mut(&identity)
+        {
+            offset = track.sent;
+            if !matches!(fault, Fault::Io(_)) {
+                track.done = true;
+                self.dirty.insert(identity);
+            }
+        }
+        if !tail.troubled {
+            let path = tail.path.display();
+            let error = fault as &dyn std::error::Error;
+            tracing::error!(input = %self.context.node, %path, offset, error, "cannot read a file on");
+            self.context.door.skipped(fault.reason(), 1);
+        }
+        tail.troubled = true;
+        let again = match fault {
+            // Somebody has to change it, which is looked for with every scan.
+            Fault::Io(error) => error.kind() != io::ErrorKind::PermissionDenied,
+            // What cannot be decompressed now cannot be later either.
+            _ => {
+                tail.state = State::Ignored;
+                tail.troubled = false;
+                false
+            }
+        };
+        if !tail.named {
+            self.let_go(id);
+        } else if again {
+            self.pending.insert(id);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Which files: globs with exclusions, and the walk through the folders that can hold a match.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dpipe_env::{EntryKind, Files};
+use dpipe_plugin::settings::error_in_text;
+use dpipe_plugin::{BuildContext, BuildError};
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Deserializer};
+
+/// What makes a part of a glob more than a name.
+const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
+
+/// A glob as written in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern(String);
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match glob(&text) {
+            Ok(_) if !text.is_empty() => Ok(Pattern(text)),
+            Ok(_) => Err(error_in_text(0..0, "expected a glob such as `logs/*.log`")),
+            Err(error) => Err(error_in_text(0..text.len(), error.kind())),
+        }
+    }
+}
+
+impl schemars::JsonSchema for Pattern {
+    fn schema_name() -> Cow<'static, str> {
+        "Glob".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A glob: `*`, `?`, `[a-z]`, `{a,b}`; `**` stands for any folders."
+        })
+    }
+}
+
+/// Include and exclude globs, ready to walk and to match.
+#[derive(Debug)]
+pub(crate) struct Globs {
+    /// The folders where walks start.
+    roots: Vec<PathBuf>,
+    files: GlobSet,
+    /// The folders that can hold a match.
+    folders: GlobSet,
+    excluded: GlobSet,
+    excluded_names: GlobSet,
+}
+
+impl Globs {
+    /// Relative globs start at the configuration's folder. An exclusion without a slash is about
+    /// the file's name, wherever it is.
+    pub(crate) fn new(
+        include: &[Pattern],
+        exclude: &[Pattern],
+        context: &BuildContext<'_>,
+    ) -> Result<Self, BuildError> {
+        let mut sets = [const { Vec::new() }; 4];
+        let [files, folders, excluded, excluded_names] = &mut sets;
+        let mut roots = Vec::new();
+        for Pattern(text) in include {
+            let (base, rest) = place(text, context);
+            let parts = split(rest);
+            let names = &parts[..parts.len() - 1];
+            let literal = names.iter().take_while(|name| !name.contains(SPECIAL)).count();
+            roots.push(names[..literal].iter().fold(base.clone(), |path, name| path.join(name)));
+            let mut folder = escaped(&base);
+            for name in names {
+                folder = format!("{folder}/{name}");
+                folders.push(folder.clone());
+                if *name == "**" {
+                    break;
+                }
+            }
+            files.push(format!("{}/{rest}", escaped(&base)));
+        }
+        for Pattern(text) in exclude {
+            if text.contains('/') {
+                let (base, rest) = place(text, context);
+                excluded.push(format!("{}/{rest}", escaped(&base)));
+            } else {
+                excluded_names.push(text.clone());
+            }
+        }
+        roots.sort();
+        roots.dedup();
+        let build = |globs: Vec<String>| {
+            let mut set = GlobSetBuilder::new();
+            for text in globs {
+                set.add(glob(&text)?);
+            }
+            set.build()
+        };
+        let [files, folders, excluded, excluded_names] = sets.map(build);
+        let failed = |error| BuildError::caused("cannot use the globs together", error);
+        Ok(Globs {
+            roots,
+            files: files.map_err(failed)?,
+            folders: folders.map_err(failed)?,
+            excluded: excluded.map_err(failed)?,
+            excluded_names: excluded_names.map_err(failed)?,
+        })
+    }
+
+    /// Whether the file is meant.
+    pub(crate) fn matches(&self, path: &Path) -> bool {
+        self.files.is_match(path)
+            && !self.excluded.is_match(path)
+            && !path.file_name().is_some_and(|name| self.excluded_names.is_match(name))
+    }
+
+    /// Whether a file that is meant can be in the folder, or below it.
+    pub(crate) fn may_hold(&self, folder: &Path) -> bool {
+        self.folders.is_match(folder) || self.roots.iter().any(|root| root.starts_with(folder))
+    }
+
+    /// All files that are meant, in no order, symbolic links among them. `enter` is told of each
+    /// folder before it is read; `fail` of each that cannot be.
+    pub(crate) fn walk(
+        &self,
+        files: &dyn Files,
+        mut enter: impl FnMut(&Path),
+        mut fail: impl FnMut(&Path, io::Error),
+    ) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut been = HashSet::new();
+        let mut folders = self.roots.clone();
+        while let Some(folder) = folders.pop() {
+            // Links can lead in circles, and roots can lie within each other.
+            match files.stat(&folder) {
+                Ok(stat) if !stat.is_dir || !been.insert(stat.id) => continue,
+                Ok(_) => {}
+                Err(error) => {
+                    if let Some(above) = existing(files, &folder) {
+                        enter(&above);
+                    }
+                    if error.kind() != io::ErrorKind::NotFound {
+                        fail(&folder, error);
+                    }
+                    continue;
+                }
+            }
+            enter(&folder);
+            let entries = match files.read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    fail(&folder, error);
+                    continue;
+                }
+            };
+            for entry in entries {
+                let is_dir = match entry.kind {
+                    EntryKind::Dir => true,
+                    EntryKind::Link => files.stat(&entry.path).is_ok_and(|stat| stat.is_dir),
+                    EntryKind::File | EntryKind::Other => false,
+                };
+                if is_dir {
+                    if self.may_hold(&entry.path) && !self.excluded.is_match(&entry.path) {
+                        folders.push(entry.path);
+                    }
+                } else if entry.kind != EntryKind::Other && self.matches(&entry.path) {
+                    found.push(entry.path);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The nearest folder above that exists.
+fn existing(files: &dyn Files, path: &Path) -> Option<PathBuf> {
+    let mut above = path.ancestors().skip(1);
+    above.find(|folder| files.stat(folder).is_ok_and(|stat| stat.is_dir)).map(Path::to_owned)
+}
+
+/// `*` and `?` do not cross a slash.
+fn glob(text: &str) -> Result<Glob, globset::Error> {
+    GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build()
+}
+
+/// The folder at which a pattern starts, and what of it is left below that.
+fn place<'a>(pattern: &'a str, context: &BuildContext<'_>) -> (PathBuf, &'a str) {
+    let (base, mut rest) = match pattern.strip_prefix("{data_dir}") {
+        Some(rest) => (context.resolve("{data_dir}"), rest),
+        None if pattern.starts_with('/') => (PathBuf::from("/"), pattern),
+        None => (context.resolve("."), pattern),
+    };
+    let mut base = context.env.files().canonical(&base).unwrap_or(base);
+    loop {
+        if let Some(after) = rest.strip_prefix('/').or_else(|| rest.strip_prefix("./")) {
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("../") {
+            base.pop();
+            rest = after;
+        } else {
+            return (base, rest);
+        }
+    }
+}
+
+/// A glob for just this folder, without a slash at its end.
+fn escaped(folder: &Path) -> String {
+    globset::escape(folder.to_string_lossy().trim_end_matches('/'))
+}
+
+/// The parts between slashes. Slashes within `{…}` or `[…]` separate nothing.
+fn split(pattern: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut start, mut depth, mut in_class, mut is_escaped) = (0, 0_usize, false, false);
+    for (at, byte) in pattern.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'[' => in_class = true,
+            b']' => in_class = false,
+            b'{' if !in_class => depth += 1,
+            b'}' if !in_class => depth = depth.saturating_sub(1),
+            b'/' if depth == 0 && !in_class => {
+                parts.push(&pattern[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&pattern[start..]);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use dpipe_env::{Env, RealEnv};
+    use dpipe_plugin::Shared;
+
+    use super::*;
+
+    fn globs(dir: &Path, include: &[&str], exclude: &[&str]) -> Globs {
+        let env: Arc<dyn Env> = Arc::new(RealEnv);
+        let shared = Shared::default();
+        let context = BuildContext {
+            env: &env,
+            node: "logs",
+            data_dir: &dir.join("data"),
+            config_dir: dir,
+            shared: &shared,
+        };
+        let patterns =
+            |texts: &[&str]| texts.iter().map(|&t| Pattern(t.into())).collect::<Vec<_>>();
+        Globs::new(&patterns(include), &patterns(exclude), &context).unwrap()
+    }
+
+    fn walked(dir: &Path, globs: &Globs) -> (Vec<String>, Vec<String>) {
+        let short = |path: &Path| path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
+        let mut folders = Vec::new();
+        let found = globs.walk(
+            RealEnv.files(),
+            |folder| folders.push(short(folder)),
+            |folder, error| panic!("{}: {error}", folder.display()),
+        );
+        let mut found: Vec<_> = found.iter().map(|path| short(path)).collect();
+        found.sort();
+        folders.sort();
+        (found, folders)
+    }
+
+    fn tree(paths: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for path in paths {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_walk_enters_only_folders_that_can_hold_a_match() {
+        let dir = tree(&["a/x.log", "a/x.txt", "b/deep/y.log", "c/z.log", "top.log"]);
+        let globs = globs(dir.path(), &["./[ab]/*.log", "{b,c}/**/*.log"], &[]);
+        let (found, folders) = walked(dir.path(), &globs);
+        assert_eq!(found, ["a/x.log", "b/deep/y.log", "c/z.log"]);
+        assert_eq!(folders, ["", "a", "b", "b/deep", "c"]);
+    }
+
+    #[test]
+    fn an_exclusion_is_about_names_or_about_paths() {
+        let dir = tree(&["a/post1.log", "a/x.log", "old/x.log", "old/more/x.log"]);
+        let globs = globs(dir.path(), &["**/*.log"], &["post*", "old/**"]);
+        assert_eq!(walked(dir.path(), &globs).0, ["a/x.log"]);
+        assert!(!globs.matches(&dir.path().join("a/post1.log")));
+    }
+
+    #[test]
+    fn a_star_does_not_cross_a_slash_and_folders_may_have_special_names() {
+        let dir = tree(&["[odd]{}/a.log", "[odd]{}/sub/b.log"]);
+        let inner = dir.path().join("[odd]{}");
+        assert_eq!(walked(&inner, &globs(&inner, &["*.log"], &[])).0, ["a.log"]);
+    }
+
+    #[test]
+    fn a_missing_folder_is_awaited_at_the_nearest_one_above() {
+        let dir = tree(&["a/x.log"]);
+        let globs = globs(dir.path(), &["a/b/c/*.log"], &[]);
+        assert_eq!(walked(dir.path(), &globs), (vec![], vec!["a".to_owned()]));
+        assert!(globs.may_hold(&dir.path().join("a/b")));
+        assert!(!globs.may_hold(&dir.path().join("a/z")));
+    }
+
+    #[test]
+    fn links_to_folders_are_followed_once() {
+        let dir = tree(&["a/x.log"]);
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("a/loop")).unwrap();
+        let globs = globs(dir.path(), &["**/*.log"], &[]);
+        assert_eq!(walked(dir.path(), &globs).0, ["a/x.log"]);
+    }
+}

@@ -1,0 +1,227 @@
+//! Which file is which: by device, inode and time of birth while it exists, and by its content when
+//! it was copied, compressed, cut off or replaced.
+//!
+//! What a file contains is remembered as two prints, of its beginning and of the bytes before a
+//! position. Together they tell a copy from a file that merely starts alike.
+
+use std::path::Path;
+
+use dpipe_env::FileId;
+use dpipe_event::StreamId;
+use serde::{Deserialize, Serialize};
+
+/// The most bytes that a print stands for.
+pub(crate) const PRINT_BYTES: usize = 1024;
+
+/// A digest of some bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Print {
+    /// How many bytes it stands for.
+    pub(crate) len: u32,
+    hash: u64,
+}
+
+impl Print {
+    /// The print of the bytes. The key keeps senders from making lines that collide.
+    pub(crate) fn of(key: &[u8; 32], bytes: &[u8]) -> Print {
+        let digest = blake3::keyed_hash(key, bytes);
+        let mut hash = [0; 8];
+        hash.copy_from_slice(&digest.as_bytes()[..8]);
+        Print { len: bytes.len() as u32, hash: u64::from_le_bytes(hash) }
+    }
+
+    /// The print of a file's beginning, as far as it is settled. Its length is a power of two, so
+    /// that a file of unknown history has few beginnings to be looked up by.
+    pub(crate) fn of_head(key: &[u8; 32], head: &[u8]) -> Print {
+        match head.len().min(PRINT_BYTES).checked_ilog2() {
+            Some(log) => Print::of(key, &head[..1 << log]),
+            None => Print::of(key, &[]),
+        }
+    }
+
+    /// All prints that a file which starts like this may be known by, the longest first.
+    pub(crate) fn heads<'a>(key: &'a [u8; 32], head: &'a [u8]) -> impl Iterator<Item = Print> + 'a {
+        let longest = head.len().min(PRINT_BYTES).checked_ilog2();
+        longest
+            .into_iter()
+            .flat_map(|log| (0..=log).rev())
+            .map(|log| Print::of(key, &head[..1 << log]))
+    }
+
+    /// Whether the bytes end in what it stands for.
+    pub(crate) fn ends(self, key: &[u8; 32], bytes: &[u8]) -> bool {
+        let start = bytes.len().checked_sub(self.len as usize);
+        self.len == 0 || start.is_some_and(|start| Print::of(key, &bytes[start..]) == self)
+    }
+
+    /// Whether the bytes start with what it stands for.
+    pub(crate) fn starts(self, key: &[u8; 32], bytes: &[u8]) -> bool {
+        let start = bytes.get(..self.len as usize);
+        self.len == 0 || start.is_some_and(|bytes| Print::of(key, bytes) == self)
+    }
+
+    /// Whether it stands for as many bytes as a print can.
+    pub(crate) fn is_full(self) -> bool {
+        self.len as usize == PRINT_BYTES
+    }
+}
+
+/// A stream: the file that it was first read from, and how often that had started anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Identity {
+    /// The file.
+    pub(crate) file: FileId,
+    /// 0 at first; one more after each time that the file was cut off.
+    pub(crate) generation: u32,
+}
+
+impl Identity {
+    /// The stream's id.
+    pub(crate) fn stream(&self, key: &[u8; 32], node: &str) -> StreamId {
+        let Identity { file, generation } = self;
+        StreamId::derive(
+            key,
+            &[
+                node.as_bytes(),
+                &file.device.to_le_bytes(),
+                &file.inode.to_le_bytes(),
+                &file.born_nanos.to_le_bytes(),
+                &generation.to_le_bytes(),
+            ],
+        )
+    }
+
+    /// The key of its checkpoint.
+    pub(crate) fn key(&self) -> String {
+        let FileId { device, inode, born_nanos } = self.file;
+        format!("{device}:{inode}:{born_nanos}:{}", self.generation)
+    }
+
+    /// The identity of a checkpoint.
+    pub(crate) fn from_key(key: &str) -> Option<Identity> {
+        let mut parts = key.split(':');
+        let identity = Identity {
+            file: FileId {
+                device: parts.next()?.parse().ok()?,
+                inode: parts.next()?.parse().ok()?,
+                born_nanos: parts.next()?.parse().ok()?,
+            },
+            generation: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(identity)
+    }
+}
+
+/// What a checkpoint holds of a stream, apart from its identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    /// Where the file was last.
+    pub(crate) path: String,
+    /// The file that holds the stream now, if it is not the first one: a copy, or a compressed one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) moved_to: Option<(u64, u64, i64)>,
+    /// The position before which everything has arrived. Of what it contains, if it is compressed.
+    pub(crate) offset: u64,
+    /// The beginning.
+    pub(crate) head: Print,
+    /// The bytes before the offset.
+    pub(crate) mark: Print,
+    /// Whether it was read to its end, and will not be read again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) done: bool,
+    /// When it was found that no file holds the stream any more; milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gone: Option<i64>,
+}
+
+impl Saved {
+    /// The checkpoint of a stream that was not read yet.
+    pub(crate) fn at_start(path: &Path) -> Saved {
+        Saved {
+            path: path.to_string_lossy().into_owned(),
+            moved_to: None,
+            offset: 0,
+            head: Print::default(),
+            mark: Print::default(),
+            done: false,
+            gone: None,
+        }
+    }
+
+    /// The file that holds the stream of this identity.
+    pub(crate) fn file(&self, identity: &Identity) -> FileId {
+        self.moved_to.map_or(identity.file, |(device, inode, born)| FileId {
+            device,
+            inode,
+            born_nanos: born.into(),
+        })
+    }
+
+    /// Remembers the file that holds the stream of this identity.
+    pub(crate) fn set_file(&mut self, identity: &Identity, file: FileId) {
+        let FileId { device, inode, born_nanos } = file;
+        // Nanoseconds fit until the year 2262.
+        let born = i64::try_from(born_nanos).unwrap_or_default();
+        self.moved_to = (file != identity.file).then_some((device, inode, born));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+
+    #[test]
+    fn a_checkpoint_comes_back_as_it_was() {
+        let file =
+            FileId { device: 1 << 40, inode: u64::MAX, born_nanos: 1_700_000_000_123_456_789 };
+        let identity = Identity { file, generation: 3 };
+        assert_eq!(Identity::from_key(&identity.key()), Some(identity));
+        assert_eq!(Identity::from_key("started"), None);
+        let mut saved = Saved {
+            path: "/a/b".into(),
+            moved_to: None,
+            offset: u64::MAX,
+            head: Print::of(&KEY, b"head"),
+            mark: Print::of(&KEY, b"mark"),
+            done: false,
+            gone: Some(-1),
+        };
+        assert_eq!(saved.file(&identity), file);
+        let other = FileId { inode: 5, ..file };
+        saved.set_file(&identity, other);
+        let json = serde_json::to_string(&saved).unwrap();
+        let back: Saved = serde_json::from_str(&json).unwrap();
+        assert_eq!((&back, back.file(&identity)), (&saved, other));
+    }
+
+    #[test]
+    fn a_known_beginning_is_found_by_one_of_the_heads() {
+        let text: Vec<u8> = (0..3000_u32).map(|n| (n % 251) as u8).collect();
+        for settled in [1, 2, 3, 100, 1023, 1024, 2000] {
+            let known = Print::of_head(&KEY, &text[..settled]);
+            assert!(Print::heads(&KEY, &text).any(|print| print == known), "{settled}");
+            assert!(known.starts(&KEY, &text));
+        }
+        assert_eq!(Print::heads(&KEY, &text).count(), 11);
+        assert_eq!(Print::heads(&KEY, b"").count(), 0);
+    }
+
+    #[test]
+    fn a_mark_is_about_the_last_bytes() {
+        let mark = Print::of(&KEY, b"cd");
+        assert!(mark.ends(&KEY, b"abcd"));
+        assert!(!mark.ends(&KEY, b"abce"));
+        assert!(!mark.ends(&KEY, b"d"));
+    }
+
+    #[test]
+    fn each_generation_is_a_stream_of_its_own() {
+        let file = FileId { device: 1, inode: 2, born_nanos: 3 };
+        let stream = |generation, node| Identity { file, generation }.stream(&KEY, node);
+        assert_eq!(stream(0, "a"), stream(0, "a"));
+        assert_ne!(stream(0, "a"), stream(1, "a"));
+        assert_ne!(stream(0, "a"), stream(0, "b"));
+    }
+}
