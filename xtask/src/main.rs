@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its terminal")]
 
+mod bench;
 mod ci;
 mod tidy;
 
@@ -13,7 +14,9 @@ usage: cargo xtask COMMAND
   ci     everything CI runs: test, then lint
   test   every test of the workspace, documentation examples included
   lint   formatting, clippy, licences and sources of dependencies, tidy
-  tidy   the rules of the house that no other tool knows";
+  tidy   the rules of the house that no other tool knows
+  bench  [w0|w1|w2|w6|w7|w8|micro]... [--quick] [--runs N] [--json FILE]
+         speed and memory of the release binary, beside bare loops; see docs/performance.md";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
         ["test"] => ci::test(),
         ["lint"] => ci::lint(),
         ["tidy"] => tidy::run(),
+        ["bench", args @ ..] => bench::run(args),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

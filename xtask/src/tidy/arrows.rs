@@ -23,6 +23,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dpipe-query",
         ],
     ),
+    (
+        "dpipe-yardstick",
+        &["dpipe-env", "dpipe-event", "dpipe-plugin", "dpipe-plugins", "dpipe-query"],
+    ),
     ("dpipe-admin", &["dpipe-config", "dpipe-engine", "dpipe-index", "dpipe-query"]),
     (
         "dpipe-engine",
@@ -39,8 +43,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "dpipe-plugins",
         &["dpipe-durable", "dpipe-env", "dpipe-event", "dpipe-plugin", "dpipe-query"],
     ),
-    ("dpipe-config", &["dpipe-event", "dpipe-plugin", "dpipe-query"]),
     ("dpipe-testkit", &["dpipe-config", "dpipe-env", "dpipe-event", "dpipe-plugin"]),
+    ("dpipe-config", &["dpipe-event", "dpipe-plugin", "dpipe-query"]),
     ("dpipe-plugin", &["dpipe-env", "dpipe-event", "dpipe-query"]),
     ("dpipe-durable", &["dpipe-env", "dpipe-event"]),
     ("dpipe-query", &["dpipe-event"]),
