@@ -44,8 +44,8 @@ fn city_and_network_are_set_where_the_database_has_them() {
         {"ip":"8.8.8.8"}
         "#,
         &[
-            r#"{"ip":"81.2.69.142","c":"GB","city":"London","org":"Example Networks UK","asn":64496}"#,
-            r#"{"ip":"8.8.8.8","c":"US","org":"Example Resolver","asn":64498}"#,
+            r#"{"ip":"81.2.69.142","c":"GB","city":"London","asn":64496,"org":"Example Networks UK"}"#,
+            r#"{"ip":"8.8.8.8","c":"US","asn":64498,"org":"Example Resolver"}"#,
         ],
     );
 }
@@ -71,6 +71,37 @@ fn private_networks_are_marked() {
     }
     let label = "geoip: { field: ip, into: c, private: '--' }";
     check(label, r#"{"ip":"10.0.0.1"}"#, &[r#"{"ip":"10.0.0.1","c":"--"}"#]);
+}
+
+#[test]
+fn an_address_that_comes_again_is_found_again_whatever_came_between() {
+    // More than are remembered, so that they take each other's place.
+    let events: Vec<String> = (0..5000)
+        .map(|n| format!(r#"{{"ip":"{}.11.{}.{}"}}"#, [133, 134][n % 2], n % 250, n / 250))
+        .collect();
+    let expected = |event: &String| match event.starts_with(r#"{"ip":"133."#) {
+        true => event.replace('}', r#","c":"JP"}"#),
+        false => event.clone(),
+    };
+    let mut expected: Vec<String> = events.iter().map(expected).collect();
+    expected.push("flagged unknown_ip 2500".into());
+    let mut step =
+        StepCheck::new::<Config>("geoip: { field: ip, into: c }", &[("geo.mmdb", DATABASE)]);
+    for _ in 0..2 {
+        assert_eq!(step.run(&events.join("\n")), expected.join("\n"));
+    }
+}
+
+#[test]
+fn texts_that_only_differ_in_a_nul_are_not_taken_for_each_other() {
+    check(
+        "geoip: { field: ip, into: c }",
+        r#"
+        {"ip":"8.8.8.8"}
+        {"ip":"8.8.8.8\u0000"}
+        "#,
+        &[r#"{"ip":"8.8.8.8","c":"US"}"#, r#"{"ip":"8.8.8.8\u0000"}"#, "flagged bad_ip 1"],
+    );
 }
 
 #[test]
