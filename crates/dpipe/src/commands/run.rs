@@ -11,7 +11,7 @@ use dpipe_engine::{Engine, Handle, RunOptions};
 use dpipe_env::RealEnv;
 use dpipe_plugin::Entry;
 use dpipe_plugins::BUILT_IN;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::logging::say;
 use crate::{books, loading};
@@ -30,6 +30,8 @@ pub(crate) fn run(config: &Path, batch: bool, grace_seconds: u64) -> anyhow::Res
         .build()
         .context("the runtime cannot start")?;
     runtime.block_on(async {
+        // Before anything runs: a signal that comes early must not kill a half-started pipeline.
+        let signals = Signals::watch()?;
         let grace = Duration::from_secs(grace_seconds);
         let api = plan.api.listen.clone();
         let data_dir = plan.data_dir.clone();
@@ -38,7 +40,7 @@ pub(crate) fn run(config: &Path, batch: bool, grace_seconds: u64) -> anyhow::Res
         let token = engine.admin_token().to_owned();
         let admin = admin.map(|bound| bound.serve(engine.handle(), token, about())).transpose()?;
         say(&banner(&engine.handle(), &data_dir, admin.as_ref().map(Serving::address)));
-        stop_on_signals(engine.handle())?;
+        signals.stop(engine.handle());
         let report = engine.run().await;
         if let Some(admin) = admin {
             admin.stop();
@@ -86,25 +88,36 @@ fn banner(handle: &Handle, data_dir: &Path, admin: Option<std::net::SocketAddr>)
     )
 }
 
-/// The first SIGINT or SIGTERM ends the run in order, a second one at once.
-fn stop_on_signals(handle: Handle) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-    tokio::spawn(async move {
-        let mut first = true;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if !first {
-                say("a second signal: ending at once");
-                std::process::exit(ENDED_AT_ONCE);
-            }
-            first = false;
+/// The signals that end a run.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn watch() -> anyhow::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?,
+            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?,
+        })
+    }
+
+    /// Lets the first signal end the run in order, and a second one end it at once.
+    fn stop(mut self, handle: Handle) {
+        tokio::spawn(async move {
+            self.next().await;
             say("stopping: inputs stop, lanes drain, outputs flush; a second signal ends at once");
             handle.shutdown();
+            self.next().await;
+            say("a second signal: ending at once");
+            std::process::exit(ENDED_AT_ONCE);
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    });
-    Ok(())
+    }
 }

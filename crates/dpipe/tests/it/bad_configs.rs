@@ -17,8 +17,7 @@ fn every_mistake_is_one_clear_message_with_its_place() {
     assert!(!names.is_empty());
     let mut failures = Vec::new();
     for name in names {
-        let output =
-            dpipe().args(["check", &name]).current_dir(&folder).output().unwrap();
+        let output = dpipe().args(["check", &name]).current_dir(&folder).output().unwrap();
         let said = text(&output.stderr);
         let stem = name.rsplit_once('.').unwrap().0;
         let expected = folder.join(format!("{stem}.txt"));
@@ -27,7 +26,10 @@ fn every_mistake_is_one_clear_message_with_its_place() {
         }
         let wanted = fs::read_to_string(&expected).unwrap_or_default();
         if output.status.code() != Some(2) || said != wanted {
-            failures.push(format!("{name} ended with {} and said\n{said}but should say\n{wanted}", output.status));
+            failures.push(format!(
+                "{name} ended with {} and said\n{said}but should say\n{wanted}",
+                output.status
+            ));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));

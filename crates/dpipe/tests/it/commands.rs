@@ -17,7 +17,9 @@ fn check_says_how_safe_each_path_is() {
 
 #[test]
 fn graph_draws_in_every_notation() {
-    for (format, mark) in [("text", "decorated"), ("mermaid", "flowchart"), ("dot", "digraph"), ("svg", "<svg")] {
+    for (format, mark) in
+        [("text", "decorated"), ("mermaid", "flowchart"), ("dot", "digraph"), ("svg", "<svg")]
+    {
         let output = run(&["graph", &example("als.yaml"), "--format", format], "");
         assert!(text(&output.stdout).contains(mark), "{format}");
     }

@@ -19,7 +19,8 @@ outputs:
         let running = world.start();
         let before = world.lines("got/out.jsonl").len();
         for _ in 0..20 {
-            let lines: String = (written..written + 50).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+            let lines: String =
+                (written..written + 50).map(|n| format!("{{\"n\":{n}}}\n")).collect();
             world.append(&format!("logs/{}.log", written % 3), &lines);
             written += 50;
         }
@@ -56,15 +57,18 @@ outputs:
     );
     let count = 200_000;
     for file in 0..4 {
-        let lines: String =
-            (0..count / 4).map(|n| format!("{{\"f\":{file},\"n\":{n},\"pad\":\"{n:0>100}\"}}\n")).collect();
+        let lines: String = (0..count / 4)
+            .map(|n| format!("{{\"f\":{file},\"n\":{n},\"pad\":\"{n:0>100}\"}}\n"))
+            .collect();
         world.write(&format!("logs/{file}.log"), &lines);
     }
     for _ in 0..3 {
         let before = world.read("got/out.jsonl").len();
         let running = world.start();
-        wait_until("something new was delivered", || world.read("got/out.jsonl").len() > before
-            || world.lines("got/out.jsonl").len() >= count);
+        wait_until("something new was delivered", || {
+            world.read("got/out.jsonl").len() > before
+                || world.lines("got/out.jsonl").len() >= count
+        });
         running.kill();
     }
     assert!(world.batch().status.success());

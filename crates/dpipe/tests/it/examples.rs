@@ -65,7 +65,11 @@ fn the_als_example_decorates_real_logs() {
         wanted.iter().all(|word| all.contains(word))
     });
     assert!(!all().contains("\"trace\""));
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
     assert!(child.wait().unwrap().success());
 }
 
@@ -85,7 +89,11 @@ fn the_quick_start_shows_events_of_three_tenants_and_ends_in_order() {
         let shown = shown();
         ["rs", "ff", "de"].iter().all(|tenant| shown.contains(&format!("{tenant}/")))
     });
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::Signal::INT,
+    )
+    .unwrap();
     let output = child.wait_with_output().unwrap();
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");

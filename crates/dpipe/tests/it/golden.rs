@@ -11,8 +11,10 @@ use crate::process::{dpipe, root, text};
 
 #[test]
 fn every_golden_pipeline_gives_what_it_should() {
-    let mut cases: Vec<_> =
-        fs::read_dir(root().join("tests/golden")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut cases: Vec<_> = fs::read_dir(root().join("tests/golden"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     cases.sort();
     assert!(!cases.is_empty());
     let failures: Vec<String> = cases.iter().filter_map(|case| check(case).err()).collect();
@@ -47,7 +49,8 @@ fn check(case: &Path) -> Result<(), String> {
             }
         } else if let Some(tenant) = file.strip_prefix("dead.") {
             let got = fs::read_to_string(dir.path().join("dpipe-data/dead").join(tenant));
-            same_letters(&wanted, &got.unwrap_or_default()).map_err(|why| format!("{name}: {why}"))?;
+            same_letters(&wanted, &got.unwrap_or_default())
+                .map_err(|why| format!("{name}: {why}"))?;
         }
     }
     Ok(())

@@ -65,7 +65,10 @@ fn pipeline(plugin: &Plugin) -> String {
             }
             format!("inputs:\n  logs:\n{input}{sink}")
         }
-        "decoder" => source.replace("    codec: als\n", &format!("    codec:\n{}", indented(example, 6))) + sink,
+        "decoder" => {
+            source.replace("    codec: als\n", &format!("    codec:\n{}", indented(example, 6)))
+                + sink
+        }
         "encoder" => format!(
             "{source}outputs:\n  sink:\n    type: file\n    match: logs\n    path: got/out\n    codec:\n{}",
             indented(example, 6)

@@ -1,5 +1,7 @@
 //! The binary from outside, as its users see it.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod bad_configs;
 mod commands;
 mod crashes;

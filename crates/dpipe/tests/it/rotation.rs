@@ -42,7 +42,9 @@ fn a_renamed_file_is_read_to_its_end_and_the_new_one_from_its_start() {
 fn a_file_renamed_out_of_the_pattern_is_read_to_its_end() {
     rotate(|world, round| {
         let already = world.lines("got/out.jsonl").len();
-        wait_until("the file was seen", || world.lines("got/out.jsonl").len() > already || already == (round + 1) * 25);
+        wait_until("the file was seen", || {
+            world.lines("got/out.jsonl").len() > already || already == (round + 1) * 25
+        });
         let old = world.path(&format!("logs/old-{round}"));
         fs::rename(world.path("logs/app.log"), old).unwrap();
     });
