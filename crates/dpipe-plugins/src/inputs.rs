@@ -1,5 +1,6 @@
 //! Every built-in input, one line each, sorted.
 
+mod archive;
 mod file;
 mod generate;
 mod stdin;
@@ -8,6 +9,7 @@ use dpipe_plugin::{Entry, InputSpec};
 
 /// The inputs that come with dpipe.
 pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
+    Entry::input::<archive::Config>(include_str!("inputs/archive.rs")),
     Entry::input::<file::Config>(include_str!("inputs/file.rs")),
     Entry::input::<generate::Config>(include_str!("inputs/generate.rs")),
     Entry::input::<stdin::Config>(include_str!("inputs/stdin.rs")),

@@ -4,3 +4,4 @@ pub(crate) mod content;
 pub(crate) mod globs;
 pub(crate) mod identity;
 pub(crate) mod lines;
+pub(crate) mod position;

@@ -76,8 +76,15 @@ impl InputWorld {
     #[must_use]
     pub fn restarted(&self) -> Self {
         let world = Self::that(self.inside.gives_credit, self.inside.settles);
-        world.inside.state.lock().checkpoints = self.checkpoints();
+        let world = world.with_checkpoints_of(self);
         InputWorld { env: self.env.clone(), line_bytes_max: self.line_bytes_max, ..world }
+    }
+
+    /// The same, where an input has saved what it saved in another world.
+    #[must_use]
+    pub fn with_checkpoints_of(self, other: &Self) -> Self {
+        self.inside.state.lock().checkpoints = other.checkpoints();
+        self
     }
 
     /// From now on gives no credit to files with this in their path.

@@ -32,8 +32,8 @@ const CLAIMS_MAX: usize = 32;
 impl Follower {
     /// Lists a stream.
     pub(super) fn insert(&mut self, identity: Identity, track: Track) {
-        if track.saved.head.len > 0 {
-            self.heads.entry(track.saved.head).or_default().push(identity);
+        if track.at.saved.head.len > 0 {
+            self.heads.entry(track.at.saved.head).or_default().push(identity);
         }
         let next = self.generations.entry(identity.file).or_default();
         *next = (*next).max(identity.generation + 1);
@@ -42,10 +42,10 @@ impl Follower {
 
     /// Takes a stream out of those that are found by their beginning.
     pub(super) fn unlist(&mut self, identity: &Identity, track: &Track) {
-        if let Some(alike) = self.heads.get_mut(&track.saved.head) {
+        if let Some(alike) = self.heads.get_mut(&track.at.saved.head) {
             alike.retain(|other| other != identity);
             if alike.is_empty() {
-                self.heads.remove(&track.saved.head);
+                self.heads.remove(&track.at.saved.head);
             }
         }
     }
@@ -80,7 +80,7 @@ impl Follower {
         if claims.is_empty() {
             return Ok(self.begin_new(id));
         }
-        claims.sort_by_key(|identity| self.tracks[identity].sent);
+        claims.sort_by_key(|identity| self.tracks[identity].at.sent);
         self.set_state(id, State::Compared(Compared { claims, ..Compared::default() }));
         Ok(Next::Again)
     }
@@ -88,7 +88,7 @@ impl Follower {
     /// Whether the same content is reason enough to take a file for the stream's.
     fn may_hold(&self, id: FileId, plain: bool, track: &Track) -> bool {
         let cut_recently = track.cut.is_some_and(|cut| cut.elapsed() < CUT_RECENTLY);
-        let telling = !plain || track.mark.is_full() && track.saved.head.is_full();
+        let telling = !plain || track.at.mark.is_full() && track.at.saved.head.is_full();
         track.owner != Some(id) && (telling || cut_recently || track.owner.is_some())
     }
 
@@ -98,7 +98,8 @@ impl Follower {
             return Ok(self.decide(id, compared.best));
         };
         let claimed = self.tracks.get(&identity);
-        let Some((sent, mark, owner)) = claimed.map(|track| (track.sent, track.mark, track.owner))
+        let Some((sent, mark, owner)) =
+            claimed.map(|track| (track.at.sent, track.at.mark, track.owner))
         else {
             // It was forgotten meanwhile.
             return Ok(self.compared(id, compared, None));
@@ -159,12 +160,12 @@ impl Follower {
         tail.state = State::Followed(identity);
         track.owner = Some(id);
         track.cut = None;
-        track.saved.set_file(&identity, id);
-        track.saved.path = tail.path.to_string_lossy().into_owned();
-        track.saved.gone = None;
-        track.stale = true;
+        track.at.saved.set_file(&identity, id);
+        track.at.saved.path = tail.path.to_string_lossy().into_owned();
+        track.at.saved.gone = None;
+        track.at.stale = true;
         // It may have been compared beyond.
-        let is_there = tail.lines.as_ref().is_some_and(|lines| lines.offset() == track.sent);
+        let is_there = tail.lines.as_ref().is_some_and(|lines| lines.offset() == track.at.sent);
         self.dirty.insert(identity);
         self.holders.insert(id, identity);
         if !is_there {

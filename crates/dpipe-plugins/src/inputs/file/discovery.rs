@@ -99,8 +99,8 @@ impl Follower {
         if let State::Followed(identity) = tail.state
             && let Some(track) = self.tracks.get_mut(&identity)
         {
-            track.saved.path = path.to_string_lossy().into_owned();
-            track.stale = true;
+            track.at.saved.path = path.to_string_lossy().into_owned();
+            track.at.stale = true;
             self.dirty.insert(identity);
         }
         self.ready(id);
@@ -112,9 +112,9 @@ impl Follower {
         let state = match held.and_then(|held| Some((held, self.tracks.get_mut(&held)?))) {
             Some((identity, track)) => {
                 track.owner = Some(stat.id);
-                track.saved.path = path.to_string_lossy().into_owned();
-                track.saved.gone = None;
-                if track.done { State::Ignored } else { State::Followed(identity) }
+                track.at.saved.path = path.to_string_lossy().into_owned();
+                track.at.saved.gone = None;
+                if track.at.done { State::Ignored } else { State::Followed(identity) }
             }
             None => State::New,
         };

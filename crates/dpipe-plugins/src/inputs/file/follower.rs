@@ -257,6 +257,7 @@ impl Follower {
 
     fn tick(&mut self) {
         self.save();
+        self.send_again();
         let pending: Vec<FileId> = self.pending.iter().copied().collect();
         for id in pending {
             self.revisit(id);

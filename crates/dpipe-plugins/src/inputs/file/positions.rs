@@ -43,8 +43,8 @@ impl Follower {
     pub(super) fn save_start(&mut self) -> Result<(), InputError> {
         let mut changes = vec![(STARTED.to_owned(), Some("true".to_owned()))];
         for (identity, track) in &mut self.tracks {
-            track.stale = false;
-            changes.push((identity.key(), Some(json_of(&track.saved))));
+            track.at.stale = false;
+            changes.push((identity.key(), Some(track.at.json())));
         }
         let saved = self.context.checkpoints.save(&changes);
         saved.map_err(|error| InputError::caused("cannot save where the files stand", error))
@@ -55,9 +55,9 @@ impl Follower {
         let mut changes = Vec::new();
         for identity in &self.dirty {
             let Some(track) = self.tracks.get_mut(identity) else { continue };
-            track.settle();
-            if track.stale {
-                changes.push((identity.key(), Some(json_of(&track.saved))));
+            track.at.settle();
+            if track.at.stale {
+                changes.push((identity.key(), Some(track.at.json())));
             }
         }
         changes.extend(self.forgotten.iter().map(|identity| (identity.key(), None)));
@@ -75,10 +75,28 @@ impl Follower {
         let tracks = &mut self.tracks;
         self.dirty.retain(|identity| {
             tracks.get_mut(identity).is_some_and(|track| {
-                track.stale = false;
-                !track.open.is_empty()
+                track.at.stale = false;
+                !track.at.is_settled()
             })
         });
+    }
+
+    /// Sends again what got lost on the way, with whatever came after it.
+    pub(super) fn send_again(&mut self) {
+        let lost = self
+            .dirty
+            .iter()
+            .filter(|identity| self.tracks.get(identity).is_some_and(|track| track.at.is_lost()));
+        for identity in lost.copied().collect::<Vec<_>>() {
+            let Some(track) = self.tracks.get_mut(&identity) else { continue };
+            track.at.go_back();
+            let (path, offset) = (&track.at.saved.path, track.at.sent);
+            tracing::error!(input = %self.context.node, %path, offset, "events got lost on the way; reading them again");
+            if let Some(owner) = track.owner {
+                self.close(owner);
+                self.ready(owner);
+            }
+        }
     }
 
     /// Lets go of positions whose files are gone for long.
@@ -86,13 +104,13 @@ impl Follower {
         let after = i64::try_from(self.config.forget_after.duration().as_millis());
         let oldest = self.now_millis().saturating_sub(after.unwrap_or(i64::MAX));
         let old = self.tracks.iter().filter(|(_, track)| {
-            track.owner.is_none() && track.saved.gone.is_some_and(|gone| gone < oldest)
+            track.owner.is_none() && track.at.saved.gone.is_some_and(|gone| gone < oldest)
         });
         let old: Vec<Identity> = old.map(|(identity, _)| *identity).collect();
         for identity in old {
             if let Some(track) = self.tracks.remove(&identity) {
                 self.unlist(&identity, &track);
-                self.holders.remove(&track.saved.file(&identity));
+                self.holders.remove(&track.at.saved.file(&identity));
                 self.generations.remove(&identity.file);
             }
             self.forgotten.push(identity);
@@ -103,11 +121,11 @@ impl Follower {
     pub(super) fn find_strays(&mut self) {
         let mut folders: HashMap<PathBuf, HashMap<FileId, PathBuf>> = HashMap::new();
         let lost = self.tracks.iter().filter(|(_, track)| {
-            track.owner.is_none() && !track.saved.done && track.saved.gone.is_none()
+            track.owner.is_none() && !track.at.saved.done && track.at.saved.gone.is_none()
         });
         let lost: Vec<_> = lost
             .map(|(identity, track)| {
-                (*identity, track.saved.file(identity), PathBuf::from(&track.saved.path))
+                (*identity, track.at.saved.file(identity), PathBuf::from(&track.at.saved.path))
             })
             .collect();
         for (identity, file, path) in lost {
@@ -139,8 +157,8 @@ impl Follower {
         let now = self.now_millis();
         if let Some(track) = self.tracks.get_mut(&identity) {
             track.owner = None;
-            track.saved.gone = Some(now);
-            track.stale = true;
+            track.at.saved.gone = Some(now);
+            track.at.stale = true;
             self.dirty.insert(identity);
         }
     }
@@ -148,8 +166,4 @@ impl Follower {
     fn now_millis(&self) -> i64 {
         self.context.env.now_millis()
     }
-}
-
-fn json_of(saved: &Saved) -> String {
-    serde_json::to_string(saved).expect("plain values have a JSON form")
 }

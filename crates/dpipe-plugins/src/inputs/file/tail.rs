@@ -1,15 +1,13 @@
 //! What is known of a file, and of the stream that it holds.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use dpipe_env::{FileId, Stat};
-use dpipe_plugin::Stream;
 use tokio::time::Instant;
 
-use crate::reading::identity::{Identity, Print, Saved};
+use crate::reading::identity::{Identity, Saved};
 use crate::reading::lines::Lines;
+use crate::reading::position::Position;
 
 /// A file.
 pub(super) struct Tail {
@@ -113,20 +111,8 @@ impl Tail {
 
 /// A stream: what was read of a file, whichever file holds it now.
 pub(super) struct Track {
-    /// Opened when there is something to send.
-    pub(super) stream: Option<Arc<dyn Stream>>,
-    /// The position up to which it was sent.
-    pub(super) sent: u64,
-    /// The bytes before that.
-    pub(super) mark: Print,
-    /// The same of each chunk that is not settled.
-    pub(super) open: VecDeque<(u64, Print)>,
-    /// Whether there is nothing more to read, ever.
-    pub(super) done: bool,
-    /// What its checkpoint says, or shall say.
-    pub(super) saved: Saved,
-    /// Whether it shall say so and does not yet.
-    pub(super) stale: bool,
+    /// How far it came.
+    pub(super) at: Position,
     /// The file that holds it.
     pub(super) owner: Option<FileId>,
     /// When its file was cut off.
@@ -136,38 +122,11 @@ pub(super) struct Track {
 impl Track {
     /// A stream as its checkpoint tells of it, or a new one.
     pub(super) fn new(saved: Saved) -> Self {
-        Track {
-            stream: None,
-            sent: saved.offset,
-            mark: saved.mark,
-            open: VecDeque::new(),
-            done: saved.done,
-            saved,
-            stale: false,
-            owner: None,
-            cut: None,
-        }
+        Track { at: Position::new(saved), owner: None, cut: None }
     }
 
-    /// Moves the checkpoint to what is settled.
-    pub(super) fn settle(&mut self) {
-        let settled = self.stream.as_ref().map_or(0, |stream| stream.settled());
-        while let Some(&(end, mark)) = self.open.front()
-            && end <= settled
-        {
-            (self.saved.offset, self.saved.mark) = (end, mark);
-            self.stale = true;
-            self.open.pop_front();
-        }
-        if self.done && !self.saved.done && self.open.is_empty() {
-            self.saved.done = true;
-            self.stale = true;
-        }
-    }
-
-    /// Whether its checkpoint can come no further: all of it has arrived, or something was lost.
+    /// Whether its checkpoint can come no further.
     pub(super) fn is_decided(&self) -> bool {
-        let lost = |stream: &Arc<dyn Stream>| stream.progress().lost_receipts() > 0;
-        self.open.is_empty() || self.stream.as_ref().is_none_or(lost)
+        self.at.is_settled() || self.at.is_lost()
     }
 }

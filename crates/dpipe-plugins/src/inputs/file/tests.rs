@@ -578,6 +578,25 @@ async fn positions_do_not_run_ahead_of_what_has_arrived() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_gets_lost_on_the_way_is_sent_again() {
+    let (world, logs) = (holding_receipts(), Logs::new());
+    logs.write("a.log", "one\n");
+    follow(&world, &logs, json!({}), async || {
+        expect(&world, vec!["one"]).await;
+        world.settle();
+        logs.append("a.log", "two\n");
+        expect(&world, vec!["one", "two"]).await;
+        world.lose();
+        expect(&world, vec!["one", "two", "two"]).await;
+        world.settle();
+    })
+    .await;
+    let again = world.restarted();
+    follow(&again, &logs, json!({}), async || pass(LONG).await).await;
+    assert!(again.lines().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_waits_for_what_was_sent() {
     let logs = Logs::new();
     let first = holding_receipts();

@@ -8,9 +8,9 @@ use dpipe_plugin::{Chunk, Credit, Stream, StreamStart};
 
 use super::discovery::open_exactly;
 use super::follower::Follower;
-use super::tail::{Queue, State};
+use super::tail::{Queue, State, Tail};
 use crate::reading::content::Fault;
-use crate::reading::identity::{Identity, PRINT_BYTES, Print};
+use crate::reading::identity::Identity;
 use crate::reading::lines::{Lines, Step};
 
 /// What a turn came to.
@@ -115,16 +115,22 @@ impl Follower {
     /// The file is gone, and was not open.
     fn lose(&mut self, id: FileId) {
         let Some(tail) = self.tails.get(&id) else { return };
-        let sent = match tail.state {
-            State::Followed(identity) => self.tracks.get(&identity).map_or(0, |track| track.sent),
-            _ => 0,
-        };
-        if tail.seen.0 > sent {
+        if tail.seen.0 > self.sent(tail) {
             let path = tail.path.display();
             tracing::warn!(input = %self.context.node, %path, "a file was deleted before it was read to its end");
             self.context.door.skipped("deleted_unread", 1);
         }
         self.let_go(id);
+    }
+
+    /// How far the file was read.
+    fn sent(&self, tail: &Tail) -> u64 {
+        match tail.state {
+            State::Followed(identity) => {
+                self.tracks.get(&identity).map_or(0, |track| track.at.sent)
+            }
+            _ => 0,
+        }
     }
 
     /// Closes a file.
@@ -165,14 +171,13 @@ impl Follower {
         tail.look(&stat);
         let lines = tail.lines.as_mut().expect("it was just opened");
         if !tail.verified {
-            match lines.pass(track.sent, pool)? {
+            match lines.pass(track.at.sent, pool)? {
                 Some(true) => {}
                 Some(false) => return Ok(Next::Again),
                 None if lines.torn().is_some() => return Ok(Next::Wait),
                 None => return Ok(self.start_anew(id, identity)),
             }
-            let alike = track.mark.ends(&key, lines.recent());
-            if !alike || !track.saved.head.starts(&key, lines.head()?) {
+            if !track.at.is_of(&key, lines)? {
                 return Ok(self.start_anew(id, identity));
             }
             tail.verified = true;
@@ -189,17 +194,17 @@ impl Follower {
         if more == 0 && !tail.flush {
             return Ok(self.end(id));
         }
-        let stream = match &track.stream {
+        let stream = match &track.at.stream {
             Some(stream) => stream.clone(),
             None => {
                 let start = StreamStart {
                     file: tail.path.to_string_lossy().into_owned(),
                     host: String::new(),
                     id: identity.stream(&key, &self.context.node),
-                    position: track.sent,
+                    position: track.at.sent,
                 };
                 match self.context.door.open(start) {
-                    Ok(stream) => track.stream.insert(stream).clone(),
+                    Ok(stream) => track.at.stream.insert(stream).clone(),
                     Err(error) => {
                         let path = tail.path.display();
                         tracing::warn!(input = %self.context.node, %path, %error, "a file is left out");
@@ -240,23 +245,16 @@ impl Follower {
 
     /// Remembers how far the stream was sent.
     fn note(&mut self, id: FileId, identity: Identity) -> io::Result<()> {
-        let key = &self.context.id_key;
         let tail = self.tails.get_mut(&id).expect("its turn has come");
         let lines = tail.lines.as_mut().expect("it was just read");
         let track = self.tracks.get_mut(&identity).expect("a stream with an owner is kept");
-        track.sent = lines.offset();
-        track.mark = Print::of(key, lines.recent());
-        track.open.push_back((track.sent, track.mark));
         self.dirty.insert(identity);
-        let known = track.sent.min(PRINT_BYTES as u64) as usize;
-        if known.checked_ilog2() != track.saved.head.len.checked_ilog2() {
-            let head = lines.head()?;
-            let head = Print::of_head(key, &head[..head.len().min(known)]);
-            if let Some(mut track) = self.tracks.remove(&identity) {
-                self.unlist(&identity, &track);
-                track.saved.head = head;
-                self.insert(identity, track);
-            }
+        if let Some(head) = track.at.note(&self.context.id_key, lines)?
+            && let Some(mut track) = self.tracks.remove(&identity)
+        {
+            self.unlist(&identity, &track);
+            track.at.saved.head = head;
+            self.insert(identity, track);
         }
         Ok(())
     }
@@ -283,17 +281,8 @@ impl Follower {
     /// The file cannot be read on: says so once.
     fn fail(&mut self, id: FileId, fault: &Fault) {
         self.close(id);
-        let Some(tail) = self.tails.get_mut(&id) else { return };
-        let mut offset = 0;
-        if let State::Followed(identity) = tail.state
-            && let Some(track) = self.tracks.get_mut(&identity)
-        {
-            offset = track.sent;
-            if !matches!(fault, Fault::Io(_)) {
-                track.done = true;
-                self.dirty.insert(identity);
-            }
-        }
+        let Some(offset) = self.tails.get(&id).map(|tail| self.sent(tail)) else { return };
+        let tail = self.tails.get_mut(&id).expect("it was just there");
         if !tail.troubled {
             let path = tail.path.display();
             let error = fault as &dyn std::error::Error;
@@ -304,7 +293,7 @@ impl Follower {
         let again = match fault {
             // Somebody has to change it, which is looked for with every scan.
             Fault::Io(error) => error.kind() != io::ErrorKind::PermissionDenied,
-            // What cannot be decompressed now cannot be later either.
+            // What cannot be decompressed now cannot be later either; the next start tries again.
             _ => {
                 tail.state = State::Ignored;
                 tail.troubled = false;
