@@ -81,7 +81,7 @@ inputs:
 
 /// Follows the files of a folder; every line goes into `0.out`.
 pub(super) fn following(files: &str, polling: bool) -> String {
-    let polling = if polling { "    watch: polling\n" } else { "" };
+    let polling = if polling { "    watch: false\n" } else { "" };
     format!(
         "{COMMON}
 inputs:
