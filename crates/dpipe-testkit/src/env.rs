@@ -25,6 +25,7 @@ struct World {
     /// How many more bytes fit onto the disk.
     room: Option<usize>,
     syncs_fail: bool,
+    syncs: usize,
 }
 
 struct Content {
@@ -61,6 +62,12 @@ impl MemoryEnv {
     /// Lets every sync of a file fail, or no longer.
     pub fn set_syncs_fail(&self, fail: bool) {
         self.world.lock().syncs_fail = fail;
+    }
+
+    /// How many syncs of files went well.
+    #[must_use]
+    pub fn syncs(&self) -> usize {
+        self.world.lock().syncs
     }
 
     /// Moves the clock.
@@ -218,9 +225,11 @@ impl File for MemoryFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if self.world.lock().syncs_fail {
+        let mut world = self.world.lock();
+        if world.syncs_fail {
             return Err(io::Error::other("the disk does not answer"));
         }
+        world.syncs += 1;
         Ok(())
     }
 
