@@ -1,7 +1,8 @@
 //! Shows events to people: a line each, in color, on standard output.
 //!
-//! A line has the time (UTC; with its date unless that is today), the tenant and tag, the level, the
-//! message, and whatever else the event has as `key=value`, nested fields by their paths:
+//! A line has the time (UTC; with the date as soon as one was seen that is not today's), the tenant
+//! and tag, the level, the message, and whatever else the event has as `key=value`, nested fields by
+//! their paths:
 //!
 //! ```text
 //! 12:00:00.250  rs/payments  ERROR  card refused for user 42  provider=acme _log_info.uid=42
@@ -181,15 +182,17 @@ impl Console {
 
 impl Output for Console {
     fn write<'a>(&'a mut self, parcel: &'a Parcel) -> BoxFuture<'a, Written> {
-        let now = self.env.now_millis();
-        let mut lines = Vec::with_capacity(parcel.batch().len() * 160);
-        for event in parcel.batch().iter() {
-            self.printer.print(&event, now, &mut lines);
-        }
-        if self.bell.as_mut().is_some_and(|bell| bell.rings(parcel, now)) {
-            lines.push(b'\x07');
-        }
-        Box::pin(self.output.write(lines))
+        Box::pin(async move {
+            let now = self.env.now_millis();
+            let mut lines = Vec::with_capacity(parcel.batch().len() * 160);
+            for event in parcel.batch().iter() {
+                self.printer.print(&event, now, &mut lines);
+            }
+            if self.bell.as_mut().is_some_and(|bell| bell.rings(parcel, now)) {
+                lines.push(b'\x07');
+            }
+            self.output.write(lines).await
+        })
     }
 }
 

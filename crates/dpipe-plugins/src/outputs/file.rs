@@ -263,28 +263,27 @@ struct File {
 
 impl Output for File {
     fn write<'a>(&'a mut self, parcel: &'a Parcel) -> BoxFuture<'a, Written> {
-        let written = match self.take(parcel) {
-            Ok(()) if self.holds => Written::Held,
-            Ok(()) => self.store(),
-            Err(reason) => self.go_back(reason),
-        };
-        Box::pin(std::future::ready(written))
+        Box::pin(async move {
+            match self.take(parcel) {
+                Ok(()) if self.holds => Written::Held,
+                Ok(()) => self.store(),
+                Err(reason) => self.go_back(reason),
+            }
+        })
     }
 
     fn flush(&mut self) -> BoxFuture<'_, Written> {
-        let written =
-            if self.stage.is_empty() { Written::Delivered } else { blocking(|| self.store()) };
-        Box::pin(std::future::ready(written))
+        Box::pin(async move {
+            if self.stage.is_empty() { Written::Delivered } else { blocking(|| self.store()) }
+        })
     }
 
     fn tick(&mut self) -> BoxFuture<'_, ()> {
-        self.targets.close_idle();
-        Box::pin(std::future::ready(()))
+        Box::pin(async move { self.targets.close_idle() })
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
-        self.targets.close_all();
-        Box::pin(std::future::ready(()))
+        Box::pin(async move { self.targets.close_all() })
     }
 }
 

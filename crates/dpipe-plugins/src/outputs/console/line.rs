@@ -33,6 +33,8 @@ pub(super) struct Printer {
     tag_width: usize,
     /// A level has been seen, so there is a column for it.
     has_levels: bool,
+    /// A time of another day has been seen, so all have their date.
+    has_dates: bool,
 }
 
 impl Printer {
@@ -48,6 +50,7 @@ impl Printer {
             area: path("_area"),
             tag_width: 0,
             has_levels: false,
+            has_dates: false,
         }
     }
 
@@ -111,11 +114,12 @@ impl Printer {
             .find_map(|(at, path)| Some((Some(at), event.get(path)?.as_text()?.into_owned())))
     }
 
-    fn time(&self, time: Timestamp, now_millis: i64, out: &mut Vec<u8>) {
+    fn time(&mut self, time: Timestamp, now_millis: i64, out: &mut Vec<u8>) {
         self.open(QUIET, out);
         let c = time.civil();
         // Writing to a vector cannot fail.
-        if time.days() != Timestamp::from_millis(now_millis).days() {
+        self.has_dates |= time.days() != Timestamp::from_millis(now_millis).days();
+        if self.has_dates {
             let _ = write!(out, "{:04}-{:02}-{:02} ", c.year, c.month, c.day);
         }
         let (h, m, s, ms) = (c.hour, c.minute, c.second, c.millisecond);

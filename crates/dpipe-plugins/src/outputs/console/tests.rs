@@ -56,12 +56,13 @@ fn a_line_has_time_tag_level_message_and_fields() {
 }
 
 #[test]
-fn a_date_is_shown_unless_it_is_today() {
+fn dates_are_shown_from_the_first_one_on_that_is_not_today() {
     let mut stage = Stage::new(Config::default(), false, false);
-    let event = r#"@2024-06-01 {"message":"x"}"#;
-    assert_eq!(stage.show(event), "2024-06-01 12:00:00.000  in  x\n");
     stage.env.set_now_millis(Timestamp::from_civil(2024, 6, 1, 5).millis());
-    assert_eq!(stage.show(event), "12:00:00.000  in  x\n");
+    let (today, yesterday) = (r#"@2024-06-01 {"message":"x"}"#, r#"@2024-05-31 {"message":"x"}"#);
+    assert_eq!(stage.show(today), "12:00:00.000  in  x\n");
+    assert_eq!(stage.show(yesterday), "2024-05-31 12:00:00.000  in  x\n");
+    assert_eq!(stage.show(today), "2024-06-01 12:00:00.000  in  x\n");
 }
 
 #[test]

@@ -231,6 +231,25 @@ fn a_name_that_is_too_long_is_refused_and_the_others_are_written() {
 }
 
 #[test]
+fn an_event_that_the_encoder_has_refused_is_not_refused_again() {
+    for settings in ["path: 'base/{v}.log'", "path: 'base/{v}.log'\nfsync: batch"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut check = OutputCheck::new::<Config>(settings, RealEnv, dir.path());
+        for long in [300, 252] {
+            let event = format!("{{\"v\":\"{}\"}}", "x".repeat(long));
+            let batch = Arc::new(batch(&format!("{event}\n{event}")));
+            let bytes = format!("{event}\n").into_bytes();
+            let ends = vec![0, bytes.len() as u32];
+            let encoded = Arc::new(dpipe_plugin::Encoded::Own { bytes, ends });
+            let written = check.write_parcel(&Parcel::new(batch, Some(encoded)));
+            let written = if written == Written::Held { check.flush() } else { written };
+            let refused = reasons(written);
+            assert_eq!(refused.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [1], "{settings}");
+        }
+    }
+}
+
+#[test]
 fn events_can_name_only_so_many_new_files_in_an_hour() {
     let mut stage = Stage::new("path: 'by/{u}'\nnew_files_per_hour: 2");
     stage.env.put(format!("{FOLDER}/by/old"), "");
@@ -492,6 +511,14 @@ fn with_fsync_events_are_held_until_the_disk_has_them() {
     stage.check.write("{\"a\":1}");
     assert_eq!(stage.check.flush(), Written::Delivered);
     assert_eq!(stage.text("out"), "{\"a\":1}\n");
+}
+
+#[test]
+fn a_file_that_has_to_be_closed_early_is_synced_first() {
+    let mut stage = Stage::new("path: 'by/{u}'\nfsync: batch\nopen_files_max: 1");
+    stage.check.write("{\"u\":1}\n{\"u\":2}\n{\"u\":3}");
+    assert_eq!(stage.check.flush(), Written::Delivered);
+    assert_eq!(stage.env.syncs(), 3);
 }
 
 #[test]
