@@ -237,7 +237,8 @@ impl Plan {
         let outputs = reader.outputs(&sections, &mut problems);
         nodes::check_names(&inputs, &filters, &outputs, &mut problems);
         let names: Vec<_> = inputs.iter().map(|node| node.plan.name.clone()).collect();
-        let tags = routes::compile(&names, &filters, &outputs, &mut problems);
+        let broken = sections.names_without("inputs", &names);
+        let tags = routes::compile(&names, &broken, &filters, &outputs, &mut problems);
         if inputs.is_empty() && !problems.has_errors() {
             problems.push(root.problem("there are no inputs").help("add one under `inputs:`"));
         }

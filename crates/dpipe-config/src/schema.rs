@@ -56,7 +56,7 @@ pub fn schema(registry: &Registry) -> Value {
         .into_iter()
         .map(|(name, own)| step(name, own, &when))
         .collect();
-    let top = value_of(generator.root_schema_for::<Top>().into());
+    let top = value_of(generator.root_schema_for::<Top>());
     let tenants = value_of(generator.subschema_for::<TenantConfig>());
     let mut properties = top["properties"].as_object().cloned().unwrap_or_default();
     properties.insert("include".into(), json!({ "type": "array", "items": { "type": "string" } }));

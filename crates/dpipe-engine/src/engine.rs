@@ -384,7 +384,7 @@ async fn supervise(
             id_key: lent.id_key,
         };
         let failure = match plan.spec.build(&core.build_context(&plan.name)) {
-            Ok(input) => match catch_async(input.run(context)).await {
+            Ok(input) => match catch_async(async { input.run(context).await }).await {
                 Ok(Ok(ended)) => return (number, Some(ended)),
                 Ok(Err(error)) => chain(&error),
                 Err(panic) => {

@@ -77,7 +77,7 @@ impl Runner {
         // What is still held or queued was not delivered: its receipts are lost on purpose, and the
         // next start reads it again.
         if ended.is_ok() {
-            let closed = catch_async(self.output.close()).await;
+            let closed = catch_async(async { self.output.close().await }).await;
             if let Err(panic) = closed {
                 self.core.panicked("output", self.name(), &panic);
             }
@@ -107,7 +107,7 @@ impl Runner {
                             None
                         }
                         _ = tick.tick() => {
-                            if let Err(panic) = catch_async(self.output.tick()).await {
+                            if let Err(panic) = catch_async(async { self.output.tick().await }).await {
                                 self.failed(&panic).await?;
                             }
                             None
@@ -164,7 +164,7 @@ impl Runner {
         let mut pause = FIRST_PAUSE;
         loop {
             load.attempts += 1;
-            match catch_async(self.output.write(&load.parcel)).await {
+            match catch_async(async { self.output.write(&load.parcel).await }).await {
                 Ok(Written::Delivered) => {
                     self.settle(load, Vec::new());
                     return Ok(());
@@ -238,7 +238,7 @@ impl Runner {
         let mut attempts = 0;
         while !self.held.is_empty() {
             attempts += 1;
-            match catch_async(self.output.flush()).await {
+            match catch_async(async { self.output.flush().await }).await {
                 Ok(Written::Delivered | Written::Held) => self.settle_held(Vec::new()),
                 Ok(Written::Refused(refused)) => self.settle_held(refused),
                 Ok(Written::Closed) => return Err(self.closed()),

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use dpipe_plugin::settings::{Node, NodeValue, Problem, Problems, Span, deserialize, suggest};
+use dpipe_plugin::settings::{
+    Node, NodeValue, Problem, Problems, Span, deserialize, nearest, suggest,
+};
 use dpipe_plugin::{Condition, DecoderSpec, Entry, Registry};
 use serde::Deserialize;
 
@@ -47,6 +49,11 @@ impl Sections {
             }
         }
         Some(Sections { nodes, rest: root.without(SECTIONS) })
+    }
+
+    /// The names of a section that are not among these.
+    pub(crate) fn names_without(&self, section: &str, read: &[Arc<str>]) -> Vec<Arc<str>> {
+        self.entries(section).map(|(name, ..)| name).filter(|name| !read.contains(name)).collect()
     }
 
     fn entries(&self, section: &str) -> impl Iterator<Item = (Arc<str>, &Node, Span)> {
@@ -286,6 +293,11 @@ fn codec<S: ?Sized>(
 
 fn matches(node: &Node) -> Result<Vec<(TagPattern, Span)>, Problem> {
     let Some(written) = node.get("match") else {
+        // A misspelled `match` is said once, as the unknown key that it is.
+        let keys = node.as_map().unwrap_or_default().iter().map(|entry| entry.key.as_str());
+        if keys.into_iter().any(|key| nearest(key, ["match"]).is_some()) {
+            return Ok(Vec::new());
+        }
         return Err(node
             .problem("`match` is missing")
             .help("name the tags to take: `match: [my_input]`"));

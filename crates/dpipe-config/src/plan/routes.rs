@@ -37,8 +37,10 @@ pub enum Consumer {
     Output(usize),
 }
 
+/// `broken` are the names of nodes that could not be read: whoever matches them is not wrong too.
 pub(crate) fn compile(
     inputs: &[Arc<str>],
+    broken: &[Arc<str>],
     filters: &[Read<FilterPlan>],
     outputs: &[Read<OutputPlan>],
     problems: &mut Problems,
@@ -56,11 +58,19 @@ pub(crate) fn compile(
     }
     for (index, filter) in filters.iter().enumerate() {
         let own = |producer| matches!(producer, Producer::Filter(f, _) if f == index);
-        connect(&mut tags, filter, &filter.plan.name, Consumer::Filter(index), own, problems);
+        connect(
+            &mut tags,
+            broken,
+            filter,
+            &filter.plan.name,
+            Consumer::Filter(index),
+            own,
+            problems,
+        );
     }
     for (index, output) in outputs.iter().enumerate() {
         let name = &output.plan.name;
-        connect(&mut tags, output, name, Consumer::Output(index), |_| false, problems);
+        connect(&mut tags, broken, output, name, Consumer::Output(index), |_| false, problems);
     }
     let cyclic = report_cycles(&tags, filters, problems);
     if !cyclic && !problems.has_errors() {
@@ -74,6 +84,7 @@ pub(crate) fn compile(
 /// Enters a node as a consumer of every tag that it matches.
 fn connect<P>(
     tags: &mut [TagPlan],
+    broken: &[Arc<str>],
     node: &Read<P>,
     name: &Arc<str>,
     consumer: Consumer,
@@ -92,7 +103,7 @@ fn connect<P>(
                 tag.consumers.push(consumer);
             }
         }
-        if !found {
+        if !found && !broken.iter().any(|name| pattern.matches(name)) {
             let names: Vec<&str> = tags.iter().map(|tag| &*tag.name).collect();
             let message = if pattern.is_glob() {
                 format!("`{name}` matches nothing: no tag is like `{}`", pattern.as_str())

@@ -29,7 +29,8 @@ pub(crate) fn run(config: &Path, batch: bool, grace_seconds: u64) -> anyhow::Res
         .thread_name("dpipe")
         .build()
         .context("the runtime cannot start")?;
-    runtime.block_on(async {
+    allow_many_files();
+    let code = runtime.block_on(async {
         // Before anything runs: a signal that comes early must not kill a half-started pipeline.
         let signals = Signals::watch()?;
         let grace = Duration::from_secs(grace_seconds);
@@ -53,7 +54,20 @@ pub(crate) fn run(config: &Path, batch: bool, grace_seconds: u64) -> anyhow::Res
         }
         let good = report.ledger.balances() && report.failed.is_empty();
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    })
+    });
+    // A thread may hang in a write to a pipe that nobody reads; there is nothing left to wait for.
+    runtime.shutdown_background();
+    code
+}
+
+/// Raises the number of open files to what the system allows: each followed file is one.
+fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the number of open files stays as it is");
+    }
 }
 
 /// What the admin API tells of this binary.

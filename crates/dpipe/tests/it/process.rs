@@ -1,9 +1,13 @@
 //! Runs the binary, waits for what it does, ends it.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How long a condition may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -80,21 +84,40 @@ impl World {
         dpipe().args(["run", "--batch"]).arg(config).output().unwrap()
     }
 
+    /// Starts it, and waits until it says that it runs.
     pub(crate) fn start(&self) -> Running {
-        let child = dpipe()
+        let mut child = dpipe()
             .arg("run")
             .arg(self.path("dpipe.yaml"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Running { child: Some(child) }
+        let said = Arc::new(Mutex::new(String::new()));
+        let listener = std::thread::spawn({
+            let (said, stderr) = (said.clone(), child.stderr.take().unwrap());
+            move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    said.lock().push_str(&format!("{line}\n"));
+                }
+            }
+        });
+        wait_until("it runs", || said.lock().contains("Ctrl-C ends it in order"));
+        Running { child: Some(child), said, listener: Some(listener) }
     }
 }
 
 /// A dpipe that runs; killed if the test ends without ending it.
 pub(crate) struct Running {
     child: Option<Child>,
+    said: Arc<Mutex<String>>,
+    listener: Option<JoinHandle<()>>,
+}
+
+/// How a run ended, and what it said on standard error.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) said: String,
 }
 
 impl Running {
@@ -112,21 +135,23 @@ impl Running {
     }
 
     /// Ends it in order; it must say that its books balance.
-    pub(crate) fn stop(self) -> Output {
+    pub(crate) fn stop(self) {
         self.signal(rustix::process::Signal::TERM);
-        let output = self.output();
-        let said = text(&output.stderr);
-        assert!(output.status.success(), "{said}");
+        let Ended { status, said } = self.ended();
+        assert!(status.success(), "{said}");
         assert!(said.contains("the books balance"), "{said}");
-        output
     }
 
-    pub(crate) fn output(mut self) -> Output {
-        self.child.take().unwrap().wait_with_output().unwrap()
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> Ended {
+        let status = self.child.take().unwrap().wait().unwrap();
+        self.listener.take().unwrap().join().unwrap();
+        Ended { status, said: self.said.lock().clone() }
     }
 
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.as_mut().unwrap().try_wait().unwrap().is_none()
+    /// Waits until it says something.
+    pub(crate) fn wait_for(&self, words: &str) {
+        wait_until(words, || self.said.lock().contains(words));
     }
 }
 

@@ -37,17 +37,12 @@ inputs: { in: { type: generate, events_per_second: 0 } }
 outputs: { out: { type: stdout, match: in } }
 ",
     );
-    let mut running = world.start();
-    wait_until("it runs", || world.path("dpipe-data").exists());
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    let running = world.start();
     running.signal(Signal::INT);
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    if running.is_running() {
-        running.signal(Signal::INT);
-    }
-    let output = running.output();
-    let said = text(&output.stderr);
-    assert!(said.contains("stopping: inputs stop"), "{said}");
+    running.wait_for("stopping: inputs stop");
+    running.signal(Signal::INT);
+    let ended = running.ended();
+    assert_eq!(ended.status.code(), Some(130), "{}", ended.said);
 }
 
 #[test]
