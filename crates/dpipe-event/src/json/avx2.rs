@@ -112,15 +112,17 @@ unsafe fn emit(bits: u64, base: u32, out: *mut u32) -> usize {
     let counts = (fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
     let so_far = counts.wrapping_mul(0x0101_0101_0101_0101);
     let before = so_far << 8;
+    let mut bases = _mm256_set1_epi32(base as i32);
     for byte in 0..8 {
         let places = &PLACES[(bits >> (8 * byte)) as usize & 0xff];
         let offset = (before >> (8 * byte)) as usize & 0xff;
         // SAFETY: offset ≤ 8 × byte, so that the eight marks lie within the first 64.
         unsafe {
             let places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(places.as_ptr().cast()));
-            let marks = _mm256_add_epi32(places, _mm256_set1_epi32((base + 8 * byte) as i32));
+            let marks = _mm256_add_epi32(places, bases);
             _mm256_storeu_si256(out.add(offset).cast(), marks);
         }
+        bases = _mm256_add_epi32(bases, _mm256_set1_epi32(8));
     }
     (so_far >> 56) as usize
 }

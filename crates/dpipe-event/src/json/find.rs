@@ -1,7 +1,9 @@
 //! Looking up fields on a tape.
 
+use std::hint::black_box;
+
 use super::Node;
-use super::text::unescape;
+use super::text::{equal, unescape};
 
 /// The child of the object `node` that has `key`. Of duplicates the last one counts.
 #[inline]
@@ -71,7 +73,9 @@ impl<'a> Iterator for Children<'a> {
         }
         let at = self.at;
         let node = self.tape.get(at as usize)?;
-        self.at = node.next;
+        // Most children are scalars. To foresee that is faster than to wait for `next` to arrive
+        // from memory, but a compiler that understands the branch removes it.
+        self.at = if node.next > at + 1 { black_box(node.next) } else { at + 1 };
         Some((at, node))
     }
 }
@@ -81,10 +85,14 @@ impl Node {
     pub(crate) fn raw_key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         let rest = bytes.get(self.key_at()..).unwrap_or_default();
         let mut end = 0;
-        while end < rest.len() && rest[end] != b'"' {
-            end += if rest[end] == b'\\' { 2 } else { 1 };
+        while let Some(step) = memchr::memchr2(b'"', b'\\', rest.get(end..).unwrap_or_default()) {
+            end += step;
+            if rest[end] == b'"' {
+                return &rest[..end];
+            }
+            end += 2;
         }
-        &rest[..end.min(rest.len())]
+        rest
     }
 }
 
@@ -98,36 +106,53 @@ struct Key<'a> {
 impl<'a> Key<'a> {
     #[inline]
     fn new(key: &'a [u8]) -> Self {
-        let mut word = [0; 8];
-        let shown = key.len().min(8);
-        word[..shown].copy_from_slice(&key[..shown]);
-        if let Some(quote) = word.get_mut(key.len()) {
-            *quote = b'"';
+        let len = key.len();
+        if let Some(first) = key.first_chunk() {
+            return Self { key, word: u64::from_le_bytes(*first), mask: u64::MAX };
         }
-        let mask = if key.len() < 7 { (1 << (8 * (key.len() + 1))) - 1 } else { u64::MAX };
-        Self { key, word: u64::from_le_bytes(word), mask }
-    }
-
-    #[inline]
-    fn is_of(&self, node: &Node, bytes: &[u8]) -> bool {
-        if node.key & Node::ESCAPED != 0 {
-            return self.is_of_escaped(node, bytes);
-        }
-        let start = node.key_at();
-        let Some(word) = bytes.get(start..).and_then(|rest| rest.first_chunk()) else {
-            return self.is_at(bytes, start);
+        let text = match (key.first_chunk(), key.last_chunk()) {
+            // Both halves, which overlap below 8 bytes.
+            (Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first))
+                    | u64::from(u32::from_le_bytes(*last)) << (8 * (len - 4))
+            }
+            _ => key.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
         };
-        (u64::from_le_bytes(*word) ^ self.word) & self.mask == 0
-            && (self.key.len() < 8 || self.is_at(bytes, start))
+        let word = text | u64::from(b'"') << (8 * len);
+        if equal(word, b'"').trailing_zeros() as usize / 8 < len {
+            // A key that contains a quote is none without escapes; nor does any contain NUL.
+            return Self { key, word: 0, mask: u64::MAX };
+        }
+        Self { key, word, mask: u64::MAX >> (8 * (7 - len)) }
     }
 
-    fn is_at(&self, bytes: &[u8], start: usize) -> bool {
-        let end = start + self.key.len();
-        bytes.get(start..end) == Some(self.key) && bytes.get(end) == Some(&b'"')
+    #[inline(always)]
+    fn is_of(&self, node: &Node, bytes: &[u8]) -> bool {
+        // The flags make the start of an escaped key lie far outside of any document.
+        let start = node.key as usize;
+        match bytes.get(start..start + 8).and_then(|word| word.first_chunk()) {
+            Some(word) => {
+                (u64::from_le_bytes(*word) ^ self.word) & self.mask == 0
+                    && (self.key.len() < 8 || is_at(bytes, start, self.key))
+            }
+            None => is_unusual(node, bytes, self.key),
+        }
     }
+}
 
-    #[cold]
-    fn is_of_escaped(&self, node: &Node, bytes: &[u8]) -> bool {
-        *unescape(node.raw_key(bytes)) == *self.key
+/// Whether the key at `start`, which has no escapes, is `key`. One that contains a quote is not.
+#[inline]
+fn is_at(bytes: &[u8], start: usize, key: &[u8]) -> bool {
+    let end = start + key.len();
+    bytes.get(start..end) == Some(key) && bytes.get(end) == Some(&b'"') && !key.contains(&b'"')
+}
+
+/// Whether a node's key, which has escapes or lies in the document's last bytes, is `key`.
+#[cold]
+#[inline(never)]
+fn is_unusual(node: &Node, bytes: &[u8], key: &[u8]) -> bool {
+    match node.key & Node::ESCAPED {
+        0 => is_at(bytes, node.key_at(), key),
+        _ => *unescape(node.raw_key(bytes)) == *key,
     }
 }

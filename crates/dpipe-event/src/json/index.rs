@@ -71,7 +71,7 @@ impl Marks {
     fn reserve(&mut self, bytes: usize) -> *mut u32 {
         let room = bytes + BLOCK + LOOK_AHEAD;
         if self.at.len() < room {
-            self.at.resize(room.next_power_of_two(), 0);
+            self.at.resize(room, 0);
         }
         self.at.as_mut_ptr()
     }
@@ -165,6 +165,8 @@ struct Carry {
     scalar: u64,
 }
 
+/// Writes the marks of `text` and the sentinels.
+///
 /// # Safety
 /// The processor has what `S` needs.
 #[inline(always)]
@@ -174,6 +176,9 @@ pub(super) unsafe fn index<S: Simd>(text: Padded<'_>, marks: &mut Marks) -> Susp
     let mut out = first;
     let mut carry = Carry::default();
     let mut suspects = Suspects { control: u32::MAX, non_ascii: (u32::MAX, 0) };
+    // The marks of one block are written while the next one is classified: either alone is a
+    // chain of dependent instructions too long for a processor to see past.
+    let (mut pending, mut pending_base) = (0, 0);
 
     for base in (0..len).step_by(BLOCK) {
         let left = len - base;
@@ -192,10 +197,11 @@ pub(super) unsafe fn index<S: Simd>(text: Padded<'_>, marks: &mut Marks) -> Susp
         carry.scalar = scalar >> 63;
 
         let outside = (block.bracket | scalar_start) & !in_string;
-        let marked = (outside | quote | escape & in_string) & valid;
         // SAFETY: at most one mark was written per byte so far, and there is room for one per
         // byte and BLOCK more.
-        out = unsafe { out.add(S::emit(marked, base as u32, out)) };
+        out = unsafe { out.add(S::emit(pending, pending_base, out)) };
+        pending = (outside | quote | escape & in_string) & valid;
+        pending_base = base as u32;
 
         let control = block.control & in_string & valid;
         if control != 0 && suspects.control == u32::MAX {
@@ -209,8 +215,9 @@ pub(super) unsafe fn index<S: Simd>(text: Padded<'_>, marks: &mut Marks) -> Susp
         }
     }
 
-    // SAFETY: both point into `marks`, which has room for the sentinels after the last mark.
+    // SAFETY: as above, and there is room for the sentinels after the last mark.
     unsafe {
+        out = out.add(S::emit(pending, pending_base, out));
         marks.len = out.offset_from_unsigned(first);
         std::slice::from_raw_parts_mut(out, LOOK_AHEAD).fill(len as u32);
     }

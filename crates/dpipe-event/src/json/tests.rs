@@ -340,6 +340,31 @@ fn nesting_is_limited_as_in_serde() {
 }
 
 #[test]
+fn a_key_that_reads_like_the_text_after_another_is_not_found() {
+    for (document, key) in
+        [(r#"{"a":"b","c":1}"#, r#"a":"b"#), (r#"{"a":"b","c":1}"#, r#"a":"b","c"#)]
+    {
+        let tape = scan(document.as_bytes()).unwrap();
+        assert_eq!(find(&tape, document.as_bytes(), 0, key.as_bytes()), None, "{key}");
+    }
+}
+
+#[test]
+fn a_scanner_forgets_the_documents_before() {
+    for mut scanner in scanners() {
+        let mut tape = Vec::new();
+        let long = format!("[{}]", vec!["\"a\\n\""; 500].join(","));
+        for (document, nodes) in [(&*long, Some(501)), ("{", None), ("[1", None), ("[1]", Some(2))]
+        {
+            tape.clear();
+            let bytes = document.as_bytes();
+            let result = scanner.scan(bytes, 0, bytes.len(), &UNLIMITED, &mut tape);
+            assert_eq!(result.ok().map(|()| tape.len()), nodes, "{document:.9}");
+        }
+    }
+}
+
+#[test]
 fn fields_are_limited() {
     let limits = Limits { fields: 4, ..UNLIMITED };
     assert!(scan_with(b"[1,2,3]", &limits).is_ok());

@@ -115,21 +115,27 @@ fn write_escaped_utf8(out: &mut Vec<u8>, mut bytes: &[u8]) {
 
 /// How many bytes at the start need no escape, found eight at a time.
 fn plain_len(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // The high bit of each byte of `word` that is below `limit`; a byte after such a one may be
-    // flagged by mistake, so only the first flag counts.
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
     let (words, rest) = bytes.as_chunks::<8>();
     for (place, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let special = quote | backslash | below(word, 0x20);
+        let special = equal(word, b'"') | equal(word, b'\\') | below(word, 0x20);
         if special != 0 {
             return place * 8 + special.trailing_zeros() as usize / 8;
         }
     }
     let is_special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
     bytes.len() - rest.len() + rest.iter().position(is_special).unwrap_or(rest.len())
+}
+
+const ONES: u64 = u64::MAX / 255;
+
+/// Sets the high bit of the first byte of `word` that is below `limit` (at most 0x80). Bytes
+/// after it may be flagged by mistake, bytes before it are not.
+fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(ONES * u64::from(limit)) & !word & (ONES << 7)
+}
+
+/// The same for the first byte that is `byte`.
+pub(super) fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ (ONES * u64::from(byte)), 1)
 }

@@ -26,7 +26,7 @@ pub(super) fn walk(
     // Each node has a mark of its own, so that the memory is bounded by the document.
     let room = (marks.len() + 1).min(limits.fields as usize);
     tape.reserve(room);
-    let count = nodes(Cursor::new(text, marks), limits, &mut tape.spare_capacity_mut()[..room])?;
+    let count = nodes(text, marks, limits, &mut tape.spare_capacity_mut()[..room])?;
     // SAFETY: `nodes` wrote the first `count` nodes of the spare capacity.
     unsafe { tape.set_len(tape.len() + count) };
     Ok(())
@@ -34,10 +34,12 @@ pub(super) fn walk(
 
 /// Writes the nodes of the whole document and says how many.
 fn nodes(
-    mut cursor: Cursor<'_>,
+    text: Padded<'_>,
+    marks: &Marks,
     limits: &Limits,
     nodes: &mut [MaybeUninit<Node>],
 ) -> Result<usize, JsonError> {
+    let mut cursor = Cursor::new(text, marks);
     let mut count = 0;
     let mut depth = 0;
     let mut open = NONE;
@@ -57,7 +59,8 @@ fn nodes(
                     cursor.advance(2);
                     slot.write(Node { key, value, end: close + 1, next });
                 } else {
-                    let end = cursor.escaped_string()?;
+                    let end;
+                    (cursor, end) = cursor.escaped_string()?;
                     slot.write(Node { key, value: value | Node::ESCAPED, end, next });
                 }
             }
@@ -148,6 +151,9 @@ fn fail<T>(kind: JsonErrorKind, at: u32) -> Result<T, JsonError> {
 /// Nothing is checked on the way. What makes it safe: a mark is only passed after its byte was
 /// recognized as a token, the sentinels point at a byte that is none, and so the cursor never
 /// passes the first sentinel. From there, `LOOK_AHEAD` marks and `BLOCK` bytes are readable.
+///
+/// What is not inlined takes the cursor by value and returns it, so that it stays in registers.
+#[derive(Clone, Copy)]
 struct Cursor<'a> {
     text: *const u8,
     mark: *const u32,
@@ -227,12 +233,14 @@ impl<'a> Cursor<'a> {
             self.advance(3);
             return Ok(open + 1);
         }
-        self.unusual_key()
+        let key;
+        (*self, key) = self.unusual_key()?;
+        Ok(key)
     }
 
     /// A key with escapes, or something else.
     #[cold]
-    fn unusual_key(&mut self) -> Result<u32, JsonError> {
+    fn unusual_key(mut self) -> Result<(Self, u32), JsonError> {
         let open = self.mark(0);
         if self.byte(open) != b'"' {
             return fail(JsonErrorKind::Expected("a key"), open);
@@ -243,7 +251,7 @@ impl<'a> Cursor<'a> {
                 open + 1
             }
             _ => {
-                self.escaped_string()?;
+                (self, _) = self.escaped_string()?;
                 (open + 1) | Node::ESCAPED
             }
         };
@@ -252,12 +260,12 @@ impl<'a> Cursor<'a> {
             return fail(JsonErrorKind::Expected("`:`"), colon);
         }
         self.advance(1);
-        Ok(key)
+        Ok((self, key))
     }
 
     /// Passes a string that has escapes, or no end, and says where it ends.
     #[cold]
-    fn escaped_string(&mut self) -> Result<u32, JsonError> {
+    fn escaped_string(mut self) -> Result<(Self, u32), JsonError> {
         let open = self.mark(0);
         self.advance(1);
         loop {
@@ -265,7 +273,7 @@ impl<'a> Cursor<'a> {
             match self.byte(at) {
                 b'"' => {
                     self.advance(1);
-                    return Ok(at + 1);
+                    return Ok((self, at + 1));
                 }
                 b'\\' => self.escape(at)?,
                 _ => return fail(JsonErrorKind::UnterminatedString, open),
