@@ -16,7 +16,8 @@ pub trait Files: Send + Sync {
     /// down, and no symbolic link below `base` is followed. To write, missing folders are created.
     fn open_beneath(&self, base: &Path, path: &Path, how: Open) -> io::Result<Box<dyn File>> {
         // Where there are no links, the names tell all.
-        let path = beneath::names(path)?.into_iter().fold(base.to_owned(), |at, name| at.join(name));
+        let path =
+            beneath::names(path)?.into_iter().fold(base.to_owned(), |at, name| at.join(name));
         if let (Open::Write | Open::CreateNew, Some(folder)) = (how, path.parent()) {
             self.create_dir_all(folder)?;
         }

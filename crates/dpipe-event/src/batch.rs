@@ -407,7 +407,11 @@ impl Builder {
             area_len: 0,
             body_kind,
             body_is_own: false,
-            original_len: if cut { u32::try_from(frame.original_len).unwrap_or(u32::MAX) } else { 0 },
+            original_len: if cut {
+                u32::try_from(frame.original_len).unwrap_or(u32::MAX)
+            } else {
+                0
+            },
         });
         let last = self.slots.len() - 1;
         Draft { slot: &mut self.slots[last] }

@@ -73,7 +73,10 @@ enum Place {
     /// To a node that is as it was read, but perhaps for edits below it.
     Node(u32),
     /// To, or below, a value that an edit gave; `rest` segments are left to walk.
-    Edited { edit: u32, rest: usize },
+    Edited {
+        edit: u32,
+        rest: usize,
+    },
 }
 
 impl<'a> EventRef<'a> {
@@ -111,7 +114,8 @@ impl<'a> EventRef<'a> {
     #[must_use]
     pub fn meta(&self, meta: Meta) -> Option<Value<'a>> {
         let origin = self.batch.origin();
-        let text = |text: &'a str| (!text.is_empty()).then(|| Value::String(Text::plain(text.as_bytes())));
+        let text =
+            |text: &'a str| (!text.is_empty()).then(|| Value::String(Text::plain(text.as_bytes())));
         match meta {
             Meta::Time => Some(Value::Integer(self.time().millis())),
             Meta::Received => Some(Value::Integer(self.batch.received.millis())),
@@ -244,7 +248,9 @@ impl<'a> EventRef<'a> {
         let n = &doc.tape[node as usize];
         let bytes = &doc.bytes[n.value_at()..n.end as usize];
         match bytes[0] {
-            b'"' if n.value & Node::ESCAPED != 0 => Value::String(Text::escaped(&bytes[1..bytes.len() - 1])),
+            b'"' if n.value & Node::ESCAPED != 0 => {
+                Value::String(Text::escaped(&bytes[1..bytes.len() - 1]))
+            }
             b'"' => Value::String(Text::plain(&bytes[1..bytes.len() - 1])),
             open @ (b'{' | b'[') => {
                 let edits = self.slot.edits;
@@ -310,9 +316,9 @@ fn walk<'a>(value: Value<'a>, segments: &[Segment]) -> Option<Value<'a>> {
     };
     let mut entries = crate::Entries::over(bytes);
     let found = match segment {
-        Segment::Key(name) => entries
-            .filter(|(key, _)| key.is_some_and(|k| *k.bytes() == *name.as_bytes()))
-            .last(),
+        Segment::Key(name) => {
+            entries.filter(|(key, _)| key.is_some_and(|k| *k.bytes() == *name.as_bytes())).last()
+        }
         Segment::Index(index) => entries.nth(*index as usize).filter(|(key, _)| key.is_none()),
     };
     walk(found?.1, rest)
@@ -358,8 +364,7 @@ impl EventMut<'_> {
             let last = depth + 1 == segments.len();
             let head = self.as_ref().slot.edits;
             if head != overlay::NONE
-                && let Some((edit, _)) =
-                    self.batch.own.inserted(head, node, path.json_key(depth))
+                && let Some((edit, _)) = self.batch.own.inserted(head, node, path.json_key(depth))
             {
                 if !last {
                     return Err(BelowAnEdit);
@@ -429,8 +434,7 @@ impl EventMut<'_> {
             let last = depth + 1 == segments.len();
             let mut head = self.as_ref().slot.edits;
             if head != overlay::NONE
-                && let Some((edit, _)) =
-                    self.batch.own.inserted(head, node, path.json_key(depth))
+                && let Some((edit, _)) = self.batch.own.inserted(head, node, path.json_key(depth))
             {
                 if !last {
                     return Err(BelowAnEdit);
@@ -515,9 +519,7 @@ impl EventMut<'_> {
             let doc = self.as_ref().doc();
             let next = doc.tape[child as usize].next;
             let leads = |segment: &Segment| match segment {
-                Segment::Key(key) => {
-                    doc.is_object(node) && doc.key_is(child, key)
-                }
+                Segment::Key(key) => doc.is_object(node) && doc.key_is(child, key),
                 Segment::Index(at) => !doc.is_object(node) && *at == index,
             };
             let below: Vec<&[Segment]> =

@@ -35,7 +35,8 @@ pub fn logfile_name(path: &str) -> &str {
         let Some(at) = cut else { return name };
         let ending = &name[at + 1..];
         let counts = !ending.is_empty() && ending.bytes().all(|b| b.is_ascii_digit() || b == b'T');
-        let known = matches!(ending, "log" | "txt" | "json" | "jsonl" | "csv" | "out") && name.as_bytes()[at] == b'.';
+        let known = matches!(ending, "log" | "txt" | "json" | "jsonl" | "csv" | "out")
+            && name.as_bytes()[at] == b'.';
         if counts || known {
             name = &name[..at];
         } else {

@@ -46,7 +46,9 @@ impl Own {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.bytes.len() + self.tape.len() * size_of::<Node>() + self.edits.len() * size_of::<Edit>()
+        self.bytes.len()
+            + self.tape.len() * size_of::<Node>()
+            + self.edits.len() * size_of::<Edit>()
     }
 
     /// Adds a whole body; returns where its bytes start, and its nodes.
@@ -177,7 +179,11 @@ impl<'a> Doc<'a> {
     pub(crate) fn key_is(&self, node: u32, key: &str) -> bool {
         let n = &self.tape[node as usize];
         let raw = n.raw_key(self.bytes);
-        if n.key & Node::ESCAPED == 0 { raw == key.as_bytes() } else { *unescape(raw) == *key.as_bytes() }
+        if n.key & Node::ESCAPED == 0 {
+            raw == key.as_bytes()
+        } else {
+            *unescape(raw) == *key.as_bytes()
+        }
     }
 
     pub(crate) fn is_object(&self, node: u32) -> bool {

@@ -72,7 +72,8 @@ impl Progress {
         let mut state = self.state.lock();
         let ticket = state.first_ticket + state.open.len() as u64;
         state.open.push_back(Entry { end, done: false });
-        let slip = Slip { progress: self.clone(), ticket, lost: AtomicBool::new(false), _held: held };
+        let slip =
+            Slip { progress: self.clone(), ticket, lost: AtomicBool::new(false), _held: held };
         Receipt { slip: Arc::new(slip), settled: false }
     }
 

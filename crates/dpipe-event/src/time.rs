@@ -65,7 +65,8 @@ impl Timestamp {
         let month_from_march = (5 * from_march + 2) / 153;
         let day = (from_march - (153 * month_from_march + 2) / 5 + 1) as u32;
         let month =
-            (if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 }) as u32;
+            (if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 })
+                as u32;
         let year = year_of_era + era * 400 + i64::from(month <= 2);
         Civil {
             year,

@@ -117,7 +117,12 @@ impl<'a> Value<'a> {
             Value::Integer(n) => Some(*n as f64),
             Value::String(text) => {
                 let bytes = text.bytes();
-                std::str::from_utf8(&bytes).ok()?.trim().parse().ok().filter(|n: &f64| n.is_finite())
+                std::str::from_utf8(&bytes)
+                    .ok()?
+                    .trim()
+                    .parse()
+                    .ok()
+                    .filter(|n: &f64| n.is_finite())
             }
             _ => None,
         }

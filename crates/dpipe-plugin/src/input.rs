@@ -71,7 +71,8 @@ pub trait Input: Send {
     ///
     /// # Errors
     /// If it cannot go on; the engine builds it anew after a while.
-    fn run(self: Box<Self>, context: InputContext) -> BoxFuture<'static, Result<Ended, InputError>>;
+    fn run(self: Box<Self>, context: InputContext)
+    -> BoxFuture<'static, Result<Ended, InputError>>;
 }
 
 /// How an input came to its end.

@@ -21,8 +21,8 @@ pub use codec::{DecodeError, Decoder, DecoderSpec, EncodeError, Encoder, Encoder
 pub use context::{BuildContext, BuildError, Shared};
 pub use field::{Condition, FieldPath};
 pub use input::{
-    Checkpoints, Chunk, Credit, Door, Input, InputContext, InputError, InputSpec, Level, Ended, Stream,
-    StreamStart,
+    Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, InputSpec, Level,
+    Stream, StreamStart,
 };
 pub use output::{Encoded, Flush, Output, OutputSpec, Parcel, Refusal, Written};
 pub use registry::{

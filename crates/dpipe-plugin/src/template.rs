@@ -202,7 +202,12 @@ impl Template {
             Part::Field(path) => !matches!(
                 path.meta(),
                 Some(
-                    Meta::Tenant | Meta::Tag | Meta::Input | Meta::File | Meta::Host | Meta::Logfile
+                    Meta::Tenant
+                        | Meta::Tag
+                        | Meta::Input
+                        | Meta::File
+                        | Meta::Host
+                        | Meta::Logfile
                 )
             ),
             _ => false,

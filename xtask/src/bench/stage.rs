@@ -220,7 +220,9 @@ fn delivered(books: &str, output: &str) -> u64 {
     let column = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         match columns.as_slice() {
-            [node, _tenant, _in, out, ..] if *node == output => out.replace(',', "").parse::<u64>().ok(),
+            [node, _tenant, _in, out, ..] if *node == output => {
+                out.replace(',', "").parse::<u64>().ok()
+            }
             _ => None,
         }
     };

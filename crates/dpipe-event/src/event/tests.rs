@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    Batch, Buffer, Builder, Frame, JsonLimits, NewValue, Origin, Path, Selection, StreamId, Timestamp,
+    Batch, Buffer, Builder, Frame, JsonLimits, NewValue, Origin, Path, Selection, StreamId,
+    Timestamp,
 };
 
 fn origin() -> Arc<Origin> {
@@ -70,7 +71,8 @@ fn fields_are_found_at_any_depth() {
 
 #[test]
 fn edits_are_merged_in_place_and_keep_the_order_of_keys() {
-    let mut batch = json_batch(&[r#"{"trace":"x", "i": {"level":3,"snsid":"9","e":0.1} ,"z":1.10}"#]);
+    let mut batch =
+        json_batch(&[r#"{"trace":"x", "i": {"level":3,"snsid":"9","e":0.1} ,"z":1.10}"#]);
     let mut event = batch.edit(0);
     assert!(event.set(&path("env"), NewValue::String(b"prod")));
     assert!(event.remove(&path("trace")));
