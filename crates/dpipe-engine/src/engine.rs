@@ -28,7 +28,7 @@ use crate::tenant::{Budget, Tenants};
 
 /// The size of a read buffer: large enough that per-batch work disappears, small enough that a batch
 /// and its index stay in a processor's cache.
-const ROOM_BYTES: usize = 128 * 1024;
+const ROOM_BYTES: usize = 256 * 1024;
 /// Chunks that may wait in front of a lane.
 const LANE_CHUNKS: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -308,6 +308,16 @@ fn child(doc: Doc<'_>, node: u32, segment: &Segment) -> Option<u32> {
     }
 }
 
+/// The same, and whether its key stands there more than once.
+fn child_flagged(doc: Doc<'_>, node: u32, segment: &Segment) -> (Option<u32>, bool) {
+    match segment {
+        Segment::Key(key) if doc.is_object(node) => {
+            json::find_flagged(doc.tape, doc.bytes, node, key.as_bytes())
+        }
+        _ => (child(doc, node, segment), false),
+    }
+}
+
 /// Follows segments down a value that has no tape.
 fn walk<'a>(value: Value<'a>, segments: &[Segment]) -> Option<Value<'a>> {
     let Some((segment, rest)) = segments.split_first() else { return Some(value) };
@@ -373,7 +383,8 @@ impl EventMut<'_> {
                 return Ok(true);
             }
             let doc = self.as_ref().doc();
-            let Some(child) = child(doc, node, segment) else {
+            let (found, twice) = child_flagged(doc, node, segment);
+            let Some(child) = found else {
                 let object = doc.is_object(node) && matches!(segment, Segment::Key(_));
                 let keys = segments[depth..].iter().all(|s| matches!(s, Segment::Key(_)));
                 if !object || !keys {
@@ -394,7 +405,9 @@ impl EventMut<'_> {
                 return Ok(true);
             }
             if last {
-                self.drop_duplicates(node, segment, child);
+                if twice {
+                    self.drop_duplicates(node, segment, child);
+                }
                 self.record(child, Op::Replace, &[], |out| value.write_json(out));
                 return Ok(true);
             }
@@ -443,7 +456,8 @@ impl EventMut<'_> {
                 self.slot().edits = head;
                 return Ok(true);
             }
-            let Some(child) = child(self.as_ref().doc(), node, segment) else { return Ok(false) };
+            let (found, twice) = child_flagged(self.as_ref().doc(), node, segment);
+            let Some(child) = found else { return Ok(false) };
             if let Some((edit, how)) = self.batch.own.on_node(head, child) {
                 return match how.op {
                     Op::Remove => Ok(false),
@@ -455,7 +469,9 @@ impl EventMut<'_> {
                 };
             }
             if last {
-                self.drop_duplicates(node, segment, child);
+                if twice {
+                    self.drop_duplicates(node, segment, child);
+                }
                 self.record(child, Op::Remove, &[], |_| {});
                 return Ok(true);
             }
@@ -546,10 +562,6 @@ impl EventMut<'_> {
     /// Removes the earlier copies of a key that stands more than once in an object.
     fn drop_duplicates(&mut self, object: u32, segment: &Segment, last: u32) {
         let Segment::Key(key) = segment else { return };
-        let doc = self.as_ref().doc();
-        if !json::find_flagged(doc.tape, doc.bytes, object, key.as_bytes()).1 {
-            return;
-        }
         let mut child = object + 1;
         while child < last {
             let doc = self.as_ref().doc();
