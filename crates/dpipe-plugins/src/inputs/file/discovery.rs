@@ -1,6 +1,6 @@
 //! Which files there are, and what they are called now.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,39 @@ use crate::reading::lines::Lines;
 impl Follower {
     /// Looks at every file that is meant.
     pub(super) fn scan(&mut self) {
-        let node = &self.context.node;
+        let now = Instant::now();
+        if now >= self.next_walk || self.watch.is_some() || self.folders_changed() {
+            self.walk();
+            self.next_walk = now + self.config.rescan_interval.duration();
+        } else {
+            let known: Vec<PathBuf> = self.paths.keys().cloned().collect();
+            known.iter().for_each(|path| self.examine(path));
+        }
+        let troubled = self.tails.iter().filter(|(_, tail)| tail.troubled);
+        let troubled: Vec<FileId> = troubled.map(|(id, _)| *id).collect();
+        for id in troubled {
+            self.ready(id);
+        }
+        let (poll, rescan) = (self.config.poll_interval, self.config.rescan_interval);
+        let interval = if self.polls { poll } else { rescan };
+        self.next_scan = now + interval.duration();
+    }
+
+    /// Whether a name may have come or gone since the last walk.
+    fn folders_changed(&self) -> bool {
+        self.folders.iter().any(|(path, folder)| {
+            let now = modified(self.context.env.files(), path);
+            !folder.sure || now.is_none() || now != folder.modified
+        })
+    }
+
+    fn walk(&mut self) {
+        let (node, files) = (&self.context.node, self.context.env.files());
         let mut watch = self.watch.take();
         let (mut polls, mut unreadable) = (watch.is_none(), HashSet::new());
+        let mut folders = HashMap::new();
         let found = self.globs.walk(
-            self.context.env.files(),
+            files,
             |folder| {
                 if let Some(Err(error)) = watch.as_mut().map(|watch| watch.add(folder)) {
                     if !self.polls && !polls {
@@ -27,6 +55,12 @@ impl Follower {
                         tracing::warn!(input = %node, %folder, %error, "nothing tells of changes; polling");
                     }
                     polls = true;
+                }
+                if polls {
+                    let modified = modified(files, folder);
+                    let before = self.folders.get(folder);
+                    let sure = before.is_some_and(|before| before.modified == modified);
+                    folders.insert(folder.to_owned(), Folder { modified, sure });
                 }
             },
             |folder, error| {
@@ -38,6 +72,7 @@ impl Follower {
             },
         );
         (self.watch, self.polls, self.unreadable) = (watch, polls, unreadable);
+        self.folders = folders;
         for path in &found {
             self.examine(path);
         }
@@ -47,14 +82,6 @@ impl Follower {
         for path in vanished {
             self.examine(&path);
         }
-        let troubled = self.tails.iter().filter(|(_, tail)| tail.troubled);
-        let troubled: Vec<FileId> = troubled.map(|(id, _)| *id).collect();
-        for id in troubled {
-            self.ready(id);
-        }
-        let (poll, rescan) = (self.config.poll_interval, self.config.rescan_interval);
-        let interval = if self.polls { poll } else { rescan };
-        self.next_scan = Instant::now() + interval.duration();
     }
 
     /// Finds out which file a name stands for now.
@@ -203,6 +230,20 @@ impl Follower {
         saved.head = Print::of_head(key, &head[..head.len().min(passed)]);
         Ok(saved)
     }
+}
+
+/// A folder as the last walk found it.
+pub(super) struct Folder {
+    /// When a name in it came or went, if the file system tells.
+    modified: Option<i128>,
+    /// Whether the walk before found it the same. Clocks of file systems tick slowly: a name may
+    /// have come after a walk, and at the same time.
+    sure: bool,
+}
+
+fn modified(files: &dyn Files, folder: &Path) -> Option<i128> {
+    let stat = files.stat(folder).ok()?;
+    (stat.modified_nanos != 0).then_some(stat.modified_nanos)
 }
 
 /// Opens the file of this name if it is the one that is meant.

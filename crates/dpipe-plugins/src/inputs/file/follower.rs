@@ -9,6 +9,7 @@ use dpipe_env::{Change, FileId, Watch};
 use dpipe_plugin::{Ended, InputContext, InputError};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::discovery::Folder;
 use super::tail::{Queue, State, Tail, Track};
 use super::turn::Next;
 use super::{Config, ReadFrom};
@@ -62,6 +63,9 @@ pub(super) struct Follower {
     /// Whether there are folders in which nothing tells of changes.
     pub(super) polls: bool,
     pub(super) next_scan: Instant,
+    /// When to look into every folder again, changed or not.
+    pub(super) next_walk: Instant,
+    pub(super) folders: HashMap<PathBuf, Folder>,
     pub(super) open_files: usize,
     pub(super) turns: u64,
 }
@@ -89,6 +93,8 @@ impl Follower {
             watch: None,
             polls: true,
             next_scan: Instant::now(),
+            next_walk: Instant::now(),
+            folders: HashMap::new(),
             open_files: 0,
             turns: 0,
         }

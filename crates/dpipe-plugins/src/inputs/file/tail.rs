@@ -18,7 +18,7 @@ pub(super) struct Tail {
     pub(super) state: State,
     pub(super) queue: Queue,
     /// Open, if it is; the position is that of the stream, or on the way there.
-    pub(super) lines: Option<Lines>,
+    pub(super) lines: Option<Box<Lines>>,
     /// Whether the open file was found to hold what was read of the stream.
     pub(super) verified: bool,
     /// Its length and time of change when it was last looked at.

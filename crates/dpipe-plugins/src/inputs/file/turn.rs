@@ -107,7 +107,7 @@ impl Follower {
         lines.read_ahead();
         self.close_some();
         let tail = self.tails.get_mut(&id).expect("its turn has come");
-        (tail.lines, tail.verified) = (Some(lines), false);
+        (tail.lines, tail.verified) = (Some(Box::new(lines)), false);
         self.open_files += 1;
         Ok(true)
     }
