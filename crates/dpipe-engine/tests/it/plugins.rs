@@ -82,7 +82,7 @@ struct RunningLines {
 
 impl RunningLines {
     fn line(&self, n: u64) -> String {
-        if self.broken_every > 0 && n % self.broken_every == 0 {
+        if self.broken_every > 0 && n.is_multiple_of(self.broken_every) {
             format!("broken {n}\n")
         } else {
             format!("{{\"n\":{n}}}\n")
@@ -109,7 +109,7 @@ impl RunningLines {
         let mut shutdown = context.shutdown.clone();
         for n in 0..self.count {
             chunk.push_str(&self.line(n));
-            if (n + 1) % self.per_chunk == 0 || n + 1 == self.count {
+            if (n + 1).is_multiple_of(self.per_chunk) || n + 1 == self.count {
                 offset += chunk.len() as u64;
                 let text = std::mem::take(&mut chunk);
                 if offset > saved {

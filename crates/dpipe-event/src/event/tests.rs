@@ -380,7 +380,7 @@ proptest! {
                     if list.iter().any(|&p| PATHS[p].contains('[')) { continue; }
                     let kept: Vec<Path> = list.iter().map(|&p| paths[p].clone()).collect();
                     event.keep(&kept);
-                    let all: Vec<_> = kept.iter().map(|p| model::segments(p)).collect();
+                    let all: Vec<_> = kept.iter().map(model::segments).collect();
                     dom = model::keep(&dom, &all);
                 }
             }
