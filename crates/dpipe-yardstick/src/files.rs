@@ -22,9 +22,6 @@ pub(crate) fn write(folder: &Path, events: u64, seed: u64) -> Result<()> {
     if fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp) {
         return Ok(());
     }
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
     let numbered = |folder: &'static str, count: usize| {
         (0..count).map(move |number| PathBuf::from(format!("{folder}/{number}.log")))
     };

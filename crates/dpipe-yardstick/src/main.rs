@@ -23,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Command {
     /// Write the files of a workload into a folder, if they are not there yet.
     Files {
-        /// Where `json-1`, `json-8`, `als-1`, `als-8` and `tenants` go.
+        /// The folder that gets one for each arrangement of the events.
         folder: PathBuf,
         /// How many events.
         #[arg(long)]

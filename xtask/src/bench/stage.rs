@@ -34,6 +34,8 @@ struct Scratch {
 }
 
 const SEED: u64 = 42;
+/// Before the number of the process.
+const SCRATCH: &str = "dpipe-bench-";
 
 impl Stage {
     /// Writes the files, unless an earlier run did.
@@ -187,9 +189,23 @@ impl Scratch {
     fn new(target: &Path) -> Result<Self> {
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() { memory } else { target };
-        let folder = base.join(format!("dpipe-bench-{}", std::process::id()));
+        Self::remove_left_over(base)?;
+        let folder = base.join(format!("{SCRATCH}{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         Ok(Scratch { folder, runs: Cell::new(0) })
+    }
+
+    /// Folders of runs that were interrupted; they hold memory.
+    fn remove_left_over(base: &Path) -> Result<()> {
+        for entry in fs::read_dir(base)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|name| name.strip_prefix(SCRATCH));
+            if process.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// A new folder in the place of the one before.
