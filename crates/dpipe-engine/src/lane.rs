@@ -97,6 +97,7 @@ impl Lane {
             terms.born += (events + gone).saturating_sub(decoded.frames);
             terms.publish(0, events);
             count(&mut terms.filtered, "blank", decoded.blank);
+            count(&mut terms.flagged, "line_cut", u64::from(chunk.cut_from.is_some()));
             for (kind, frames) in &decoded.refused {
                 count(&mut terms.dead, kind, *frames);
             }

@@ -44,7 +44,6 @@ fn the_als_example_decorates_real_logs() {
     let mut child = dpipe()
         .arg("run")
         .arg(&config)
-        .env("DPIPE_API", "127.0.0.1:0")
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())
         .spawn()
