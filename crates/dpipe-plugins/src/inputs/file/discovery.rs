@@ -20,8 +20,7 @@ impl Follower {
             self.walk();
             self.next_walk = now + self.config.rescan_interval.duration();
         } else {
-            let known: Vec<PathBuf> = self.paths.keys().cloned().collect();
-            known.iter().for_each(|path| self.examine(path));
+            self.look_at_all();
         }
         let troubled = self.tails.iter().filter(|(_, tail)| tail.troubled);
         let troubled: Vec<FileId> = troubled.map(|(id, _)| *id).collect();
@@ -31,6 +30,24 @@ impl Follower {
         let (poll, rescan) = (self.config.poll_interval, self.config.rescan_interval);
         let interval = if self.polls { poll } else { rescan };
         self.next_scan = now + interval.duration();
+    }
+
+    /// Looks at every known file. With many files, this is what polling costs.
+    fn look_at_all(&mut self) {
+        let files = self.context.env.files();
+        let (mut changed, mut replaced) = (Vec::new(), Vec::new());
+        for (id, tail) in self.tails.iter_mut().filter(|(_, tail)| tail.named) {
+            match files.stat(&tail.path) {
+                Ok(stat) if stat.id == *id => {
+                    if tail.look(&stat) {
+                        changed.push(*id);
+                    }
+                }
+                _ => replaced.push(tail.path.clone()),
+            }
+        }
+        changed.into_iter().for_each(|id| self.ready(id));
+        replaced.iter().for_each(|path| self.examine(path));
     }
 
     /// Whether a name may have come or gone since the last walk.
