@@ -31,6 +31,8 @@ pub(super) struct Tail {
     pub(super) has_rest: bool,
     /// Whether that line shall be given out now.
     pub(super) flush: bool,
+    /// The credit that it did not get.
+    pub(super) wanted: Option<usize>,
     /// The file that had the name before: it is finished first.
     pub(super) after: Option<FileId>,
     /// Whether it was said that the end of a compressed file is missing.
@@ -90,6 +92,7 @@ impl Tail {
             at_end: false,
             has_rest: false,
             flush: false,
+            wanted: None,
             after: None,
             torn: false,
             troubled: false,

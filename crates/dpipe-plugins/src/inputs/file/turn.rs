@@ -160,6 +160,17 @@ impl Follower {
 
     /// Reads on.
     fn read(&mut self, id: FileId, identity: Identity) -> Result<Next, Fault> {
+        // Without credit nothing else matters: thousands of files may be waiting for it.
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        let stream = self.tracks.get(&identity).and_then(|track| track.at.stream.as_ref());
+        let mut credit = None;
+        if let (Some(wanted), Some(stream)) = (tail.wanted, stream) {
+            match stream.try_reserve(wanted) {
+                Some(enough) => credit = Some((wanted, enough)),
+                None => return Ok(Next::Blocked),
+            }
+            tail.wanted = None;
+        }
         if !self.open(id)? {
             return Ok(Next::Wait);
         }
@@ -217,7 +228,12 @@ impl Follower {
             }
         };
         let most = lines.wants(pool, more);
-        let Some(credit) = stream.try_reserve(most) else { return Ok(Next::Blocked) };
+        let enough = credit.take().filter(|(bytes, _)| *bytes >= most);
+        let enough = enough.map(|(_, credit)| credit).or_else(|| stream.try_reserve(most));
+        let Some(credit) = enough else {
+            tail.wanted = Some(most);
+            return Ok(Next::Blocked);
+        };
         let chunk = match lines.next(pool, most)? {
             Step::Chunk(chunk) => chunk,
             Step::More => return Ok(Next::Again),
