@@ -126,9 +126,9 @@ pub(crate) struct Saved {
     pub(crate) head: Print,
     /// The bytes before the offset.
     pub(crate) mark: Print,
-    /// Whether it was read to its end, and will not be read again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) done: bool,
+    /// The length of the file when everything in it had been read, if nothing more is expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) done: Option<u64>,
     /// When it was found that no file holds the stream any more; milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gone: Option<i64>,
@@ -143,7 +143,7 @@ impl Saved {
             offset: 0,
             head: Print::default(),
             mark: Print::default(),
-            done: false,
+            done: None,
             gone: None,
         }
     }
@@ -185,7 +185,7 @@ mod tests {
             offset: u64::MAX,
             head: Print::of(&KEY, b"head"),
             mark: Print::of(&KEY, b"mark"),
-            done: false,
+            done: Some(7),
             gone: Some(-1),
         };
         assert_eq!(saved.file(&identity), file);

@@ -19,8 +19,8 @@ pub(crate) struct Position {
     pub(crate) mark: Print,
     /// The same of each chunk that is not settled.
     open: VecDeque<(u64, Print)>,
-    /// Whether there is nothing more to read, ever.
-    pub(crate) done: bool,
+    /// The length of the file when everything in it had been read, if nothing more is expected.
+    pub(crate) done: Option<u64>,
     /// What its checkpoint says, or shall say.
     pub(crate) saved: Saved,
     /// Whether it shall say so and does not yet.
@@ -54,6 +54,7 @@ impl Position {
         self.sent = lines.offset();
         self.mark = Print::of(key, lines.recent());
         self.open.push_back((self.sent, self.mark));
+        self.done = None;
         let known = self.sent.min(PRINT_BYTES as u64) as usize;
         if known.checked_ilog2() == self.saved.head.len.checked_ilog2() {
             return Ok(None);
@@ -72,8 +73,10 @@ impl Position {
             self.stale = true;
             self.open.pop_front();
         }
-        if self.done && !self.saved.done && self.open.is_empty() {
-            self.saved.done = true;
+        // Until everything has arrived, there may be something to read again.
+        let done = self.done.filter(|_| self.open.is_empty());
+        if done != self.saved.done {
+            self.saved.done = done;
             self.stale = true;
         }
     }
@@ -94,6 +97,7 @@ impl Position {
         self.settle();
         self.stream = None;
         self.open.clear();
+        self.done = None;
         (self.sent, self.mark) = (self.saved.offset, self.saved.mark);
     }
 

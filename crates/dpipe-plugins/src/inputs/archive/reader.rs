@@ -87,7 +87,7 @@ impl Reader {
     }
 
     async fn read_lines(&self, job: &Job) -> Result<(), Fault> {
-        if self.with(job.file, |_, at| at.done && at.saved.offset == job.len).unwrap_or(false) {
+        if self.with(job.file, |_, position| position.done) == Some(Some(job.len)) {
             return Ok(());
         }
         let Some(mut lines) = self.open(job).await? else { return Ok(()) };
@@ -119,7 +119,7 @@ impl Reader {
                     if let Some(fault) = torn {
                         return Err(fault);
                     }
-                    self.with(job.file, |_, position| position.done = true);
+                    self.with(job.file, |_, position| position.done = Some(job.len));
                     return Ok(());
                 }
             }
@@ -130,13 +130,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Opens the file where it was left; nothing if there is nothing more to read.
+    /// Opens the file where it was left; nothing if it was told to stop before it got there.
     async fn open(&self, job: &Job) -> Result<Option<Lines>, Fault> {
         let mut lines = self.lines(&job.path)?;
-        let (sent, done) = self.with(job.file, |_, at| (at.sent, at.done)).unwrap_or_default();
-        if done && !lines.is_plain() {
-            return Ok(None);
-        }
+        let sent = self.with(job.file, |_, position| position.sent).unwrap_or_default();
         while lines.pass(sent, &self.context.pool)? == Some(false) {
             self.progress.file_read(job, lines.file_position());
             if self.context.shutdown.is_given() {
@@ -158,7 +155,6 @@ impl Reader {
                 lines = self.lines(&job.path)?;
             }
         }
-        self.with(job.file, |_, position| position.done = false);
         Ok(Some(lines))
     }
 

@@ -153,12 +153,14 @@ impl Follower {
     /// Takes up a file that was not there before.
     fn adopt(&mut self, path: &Path, stat: &Stat, before: Option<FileId>) {
         let held = self.holders.get(&stat.id).copied();
+        let mut done = None;
         let state = match held.and_then(|held| Some((held, self.tracks.get_mut(&held)?))) {
             Some((identity, track)) => {
                 track.owner = Some(stat.id);
                 track.at.saved.path = path.to_string_lossy().into_owned();
                 track.at.saved.gone = None;
-                if track.at.done { State::Ignored } else { State::Followed(identity) }
+                done = track.at.done;
+                State::Followed(identity)
             }
             None => State::New,
         };
@@ -166,7 +168,9 @@ impl Follower {
         tail.look(stat);
         tail.after = before;
         self.tails.insert(stat.id, tail);
-        self.ready(stat.id);
+        if done != Some(stat.len) {
+            self.ready(stat.id);
+        }
     }
 
     /// Has changes told of where a link leads.
@@ -214,13 +218,7 @@ impl Follower {
         let there: Vec<_> = self.tails.iter().map(|(id, tail)| (*id, tail.path.clone())).collect();
         for (id, path) in there {
             match self.saved_at_end(&path, id) {
-                Ok(saved) => {
-                    let done = saved.done;
-                    self.begin(id, Identity { file: id, generation: 0 }, saved);
-                    if let Some(tail) = self.tails.get_mut(&id).filter(|_| done) {
-                        tail.state = State::Ignored;
-                    }
-                }
+                Ok(saved) => self.begin(id, Identity { file: id, generation: 0 }, saved),
                 Err(error) => {
                     let path = path.display();
                     tracing::warn!(input = %self.context.node, %path, %error, "cannot find the end; it will be read whole");
@@ -236,7 +234,7 @@ impl Follower {
         let mut lines = Lines::new(file, self.context.line_bytes_max, self.config.decompression)?;
         let mut saved = Saved::at_start(path);
         if !lines.is_plain() {
-            saved.done = true;
+            saved.done = Some(lines.stat()?.len);
             return Ok(saved);
         }
         saved.offset = lines.last_line_end()?;

@@ -121,7 +121,7 @@ impl Follower {
     pub(super) fn find_strays(&mut self) {
         let mut folders: HashMap<PathBuf, HashMap<FileId, PathBuf>> = HashMap::new();
         let lost = self.tracks.iter().filter(|(_, track)| {
-            track.owner.is_none() && !track.at.saved.done && track.at.saved.gone.is_none()
+            track.owner.is_none() && track.at.saved.done.is_none() && track.at.saved.gone.is_none()
         });
         let lost: Vec<_> = lost
             .map(|(identity, track)| {

@@ -115,7 +115,11 @@ impl Follower {
     /// The file is gone, and was not open.
     fn lose(&mut self, id: FileId) {
         let Some(tail) = self.tails.get(&id) else { return };
-        if tail.seen.0 > self.sent(tail) {
+        let is_done = match tail.state {
+            State::Followed(identity) => self.tracks[&identity].at.done == Some(tail.seen.0),
+            _ => false,
+        };
+        if tail.seen.0 > self.sent(tail) && !is_done {
             let path = tail.path.display();
             tracing::warn!(input = %self.context.node, %path, "a file was deleted before it was read to its end");
             self.context.door.skipped("deleted_unread", 1);
@@ -171,92 +175,115 @@ impl Follower {
             }
             tail.wanted = None;
         }
-        if !self.open(id)? {
+        if self.is_done(id, identity) {
             return Ok(Next::Wait);
         }
-        let key = self.context.id_key;
+        if let Some(next) = self.find_place(id, identity)? {
+            return Ok(next);
+        }
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        let lines = tail.lines.as_mut().expect("it was just looked at");
+        let more = if lines.is_plain() { lines.unread(tail.seen.0) } else { u64::MAX };
+        if more == 0 && !tail.flush {
+            return Ok(self.end(id, identity));
+        }
+        let Some(stream) = self.stream(id, identity) else { return Ok(Next::Wait) };
         let pool = &self.context.pool;
         let tail = self.tails.get_mut(&id).expect("its turn has come");
-        let track = self.tracks.get_mut(&identity).expect("a stream with an owner is kept");
-        let stat = tail.lines.as_ref().expect("it was just opened").stat()?;
-        tail.look(&stat);
-        let lines = tail.lines.as_mut().expect("it was just opened");
-        if !tail.verified {
-            match lines.pass(track.at.sent, pool)? {
-                Some(true) => {}
-                Some(false) => return Ok(Next::Again),
-                None if lines.torn().is_some() => return Ok(Next::Wait),
-                None => return Ok(self.start_anew(id, identity)),
-            }
-            if !track.at.is_of(&key, lines)? {
-                return Ok(self.start_anew(id, identity));
-            }
-            tail.verified = true;
-        }
-        let plain = lines.is_plain();
-        let is_cut = match plain {
-            true => stat.len < lines.passed() || !lines.is_intact()?,
-            false => stat.len < lines.file_position(),
-        };
-        if is_cut {
-            return Ok(self.start_anew(id, identity));
-        }
-        let more = if plain { lines.unread(stat.len) } else { u64::MAX };
-        if more == 0 && !tail.flush {
-            return Ok(self.end(id));
-        }
-        let stream = match &track.at.stream {
-            Some(stream) => stream.clone(),
-            None => {
-                let start = StreamStart {
-                    file: tail.path.to_string_lossy().into_owned(),
-                    host: String::new(),
-                    id: identity.stream(&key, &self.context.node),
-                    position: track.at.sent,
-                };
-                match self.context.door.open(start) {
-                    Ok(stream) => track.at.stream.insert(stream).clone(),
-                    Err(error) => {
-                        let path = tail.path.display();
-                        tracing::warn!(input = %self.context.node, %path, %error, "a file is left out");
-                        self.context.door.skipped("path_without_tenant", 1);
-                        tail.state = State::Ignored;
-                        self.close(id);
-                        return Ok(Next::Wait);
-                    }
-                }
-            }
-        };
+        let lines = tail.lines.as_mut().expect("it was just looked at");
         let most = lines.wants(pool, more);
-        let enough = credit.take().filter(|(bytes, _)| *bytes >= most);
-        let enough = enough.map(|(_, credit)| credit).or_else(|| stream.try_reserve(most));
-        let Some(credit) = enough else {
+        let enough = credit.filter(|(bytes, _)| *bytes >= most).map(|(_, credit)| credit);
+        let Some(credit) = enough.or_else(|| stream.try_reserve(most)) else {
             tail.wanted = Some(most);
             return Ok(Next::Blocked);
         };
+        let flush = std::mem::take(&mut tail.flush);
         let chunk = match lines.next(pool, most)? {
-            Step::Chunk(chunk) => chunk,
-            Step::More => return Ok(Next::Again),
-            Step::End => {
-                if !std::mem::take(&mut tail.flush) {
-                    return Ok(self.end(id));
-                }
+            Step::Chunk(chunk) => Some(chunk),
+            Step::More => {
+                tail.flush = flush;
+                return Ok(Next::Again);
+            }
+            Step::End if flush => {
                 if let Some(fault) = lines.torn() {
                     tail.torn = true;
                     let path = tail.path.display();
                     tracing::error!(input = %self.context.node, %path, error = %fault, "a file is not whole");
                     self.context.door.skipped(fault.reason(), 1);
                 }
-                match lines.rest()? {
-                    Some(chunk) => chunk,
-                    None => return Ok(self.end(id)),
-                }
+                lines.rest()?
             }
+            Step::End => None,
         };
+        let Some(chunk) = chunk else { return Ok(self.end(id, identity)) };
         tail.at_end = false;
         tail.has_rest = false;
         self.note(id, identity)?;
         Ok(Next::Send(stream, chunk, credit))
+    }
+
+    /// Whether nothing has come since the file was read to its end and closed.
+    fn is_done(&mut self, id: FileId, identity: Identity) -> bool {
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        let done = self.tracks.get(&identity).and_then(|track| track.at.done);
+        let Some(len) = done.filter(|_| tail.lines.is_none()) else { return false };
+        let stat = self.context.env.files().stat(&tail.path);
+        tail.at_end = stat.is_ok_and(|stat| stat.id == id && stat.len == len);
+        tail.at_end
+    }
+
+    /// Opens the file at the position of its stream, or makes sure that what was read is still
+    /// there. Returns what to do instead of reading, if so.
+    fn find_place(&mut self, id: FileId, identity: Identity) -> Result<Option<Next>, Fault> {
+        if !self.open(id)? {
+            return Ok(Some(Next::Wait));
+        }
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        let track = self.tracks.get_mut(&identity).expect("a stream with an owner is kept");
+        let stat = tail.lines.as_ref().expect("it was just opened").stat()?;
+        tail.look(&stat);
+        let lines = tail.lines.as_mut().expect("it was just opened");
+        if !tail.verified {
+            match lines.pass(track.at.sent, &self.context.pool)? {
+                Some(true) => {}
+                Some(false) => return Ok(Some(Next::Again)),
+                None if lines.torn().is_some() => return Ok(Some(Next::Wait)),
+                None => return Ok(Some(self.start_anew(id, identity))),
+            }
+            tail.verified = track.at.is_of(&self.context.id_key, lines)?;
+        }
+        let is_cut = match lines.is_plain() {
+            true => stat.len < lines.passed() || !lines.is_intact()?,
+            false => stat.len < lines.file_position(),
+        };
+        let is_same = tail.verified && !is_cut;
+        Ok((!is_same).then(|| self.start_anew(id, identity)))
+    }
+
+    /// The way into the pipeline; none if the file is to be left out.
+    fn stream(&mut self, id: FileId, identity: Identity) -> Option<Arc<dyn Stream>> {
+        let tail = self.tails.get_mut(&id).expect("its turn has come");
+        let at = &mut self.tracks.get_mut(&identity).expect("a stream with an owner is kept").at;
+        if at.stream.is_none() {
+            let opened = self.context.door.open(StreamStart {
+                file: tail.path.to_string_lossy().into_owned(),
+                host: String::new(),
+                id: identity.stream(&self.context.id_key, &self.context.node),
+                position: at.sent,
+            });
+            match opened {
+                Ok(stream) => at.stream = Some(stream),
+                Err(error) => {
+                    let path = tail.path.display();
+                    tracing::warn!(input = %self.context.node, %path, %error, "a file is left out");
+                    self.context.door.skipped("path_without_tenant", 1);
+                    tail.state = State::Ignored;
+                    self.close(id);
+                    return None;
+                }
+            }
+        }
+        at.stream.clone()
     }
 
     /// Remembers how far the stream was sent.
@@ -276,7 +303,7 @@ impl Follower {
     }
 
     /// There is nothing more to read, for now.
-    fn end(&mut self, id: FileId) -> Next {
+    fn end(&mut self, id: FileId, identity: Identity) -> Next {
         let tail = self.tails.get_mut(&id).expect("its turn has come");
         let lines = tail.lines.as_mut().expect("it was just read");
         let torn = lines.torn().is_some();
@@ -287,9 +314,14 @@ impl Follower {
         }
         if tail.has_rest {
             self.pending.insert(id);
-        } else if !lines.is_plain() && !torn && tail.named {
-            // A decompressor is large, and a compressed file rarely grows.
-            self.close(id);
+        } else if !lines.is_plain() && !torn {
+            // A compressed file rarely grows; the next start need not look into it again.
+            let track = self.tracks.get_mut(&identity).expect("a stream with an owner is kept");
+            track.at.done = Some(tail.seen.0);
+            self.dirty.insert(identity);
+            if tail.named {
+                self.close(id);
+            }
         }
         Next::Wait
     }
