@@ -78,7 +78,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             lanes: 0,
-            bytes_in_flight: ByteSize::mib(16),
+            bytes_in_flight: ByteSize::mib(12),
             line_bytes: ByteSize::mib(1),
             dead_bytes: ByteSize::mib(64),
         }
