@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::event::{EventMut, EventRef};
 use crate::json::{JsonError, JsonErrorKind, Limits, Node, Scanner};
 use crate::overlay::{self, Own};
-use crate::{Buffer, Origin, Timestamp};
+use crate::{Buffer, Origin, RecordWriter, Timestamp};
 
 /// Events of one origin under one tag.
 #[derive(Clone, Debug)]
@@ -376,12 +376,45 @@ impl Builder {
         limits: &Limits,
     ) -> Result<Draft<'_>, JsonError> {
         let (body, tape) = self.own.add_body(json, &mut self.scanner, limits)?;
+        Ok(self.push_own(frame, body, json.len() as u32, tape))
+    }
+
+    /// An event whose body is the object that `write` gives the members of.
+    ///
+    /// # Errors
+    /// Those of `write`; nothing is pushed then.
+    pub fn push_record<T, E>(
+        &mut self,
+        frame: &Frame<'_>,
+        write: impl FnOnce(&mut RecordWriter<'_>) -> Result<T, E>,
+    ) -> Result<(Draft<'_>, T), E> {
+        let mut writer = self.own.begin_body(&mut self.scanner);
+        let value = match write(&mut writer) {
+            Ok(value) => value,
+            Err(error) => {
+                writer.abandon();
+                return Err(error);
+            }
+        };
+        let (body, tape) = writer.end();
+        let body_len = self.own.bytes.len() as u32 - body;
+        Ok((self.push_own(frame, body, body_len, tape), value))
+    }
+
+    /// An event whose body lies in the batch's own bytes.
+    fn push_own(
+        &mut self,
+        frame: &Frame<'_>,
+        body: u32,
+        body_len: u32,
+        tape: std::ops::Range<u32>,
+    ) -> Draft<'_> {
         let draft = self.push(frame, 0, 0, BodyKind::Json, 0);
         let slot = &mut *draft.slot;
-        (slot.body, slot.body_len) = (body, json.len() as u32);
+        (slot.body, slot.body_len) = (body, body_len);
         (slot.tape, slot.body_is_own) = (tape.start, true);
         slot.tape_len = tape.end - tape.start;
-        Ok(draft)
+        draft
     }
 
     fn push(

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::batch::{Batch, BodyKind, Slot};
 use crate::json::{self, Node, Scanner};
 use crate::overlay::{self, Doc, OWN_LIMITS, Op};
-use crate::{EventId, Meta, Origin, Path, Segment, Text, Timestamp, Value};
+use crate::{EventId, Meta, Origin, Path, Record, Segment, Text, Timestamp, Value};
 
 /// The field that the text of an event without structure is read as.
 const MESSAGE: &str = "message";
@@ -405,8 +405,8 @@ impl EventMut<'_> {
                 return Ok(true);
             }
             if last {
-                if twice {
-                    self.drop_duplicates(node, segment, child);
+                if twice && let Segment::Key(key) = segment {
+                    self.drop_duplicates(node, key.as_bytes(), child);
                 }
                 self.record(child, Op::Replace, &[], |out| value.write_json(out));
                 return Ok(true);
@@ -420,6 +420,48 @@ impl EventMut<'_> {
         self.record(node, Op::Insert, path.json_key(depth), |out| {
             write_nested(path, depth + 1, value, out);
         });
+    }
+
+    /// Sets the members of a record: on the body itself, or as the object at `into`. Those that are
+    /// there already are replaced. Returns whether it could; see [`EventMut::set`].
+    pub fn merge(&mut self, record: &Record, into: Option<&Path>) -> bool {
+        if let Some(path) = into {
+            return self.set(path, NewValue::Json(record.json()));
+        }
+        self.make_json();
+        let mut key = Vec::new();
+        for (name, value) in record.members() {
+            key.clear();
+            key.push(b'"');
+            key.extend_from_slice(name);
+            key.extend_from_slice(b"\":");
+            self.set_member(&key, value);
+        }
+        true
+    }
+
+    /// Gives the member with this JSON key (`"key":`) of the body a value.
+    fn set_member(&mut self, json_key: &[u8], json: &[u8]) {
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(json);
+        let head = self.as_ref().slot.edits;
+        if let Some((edit, _)) = self.batch.own.inserted(head, 0, json_key) {
+            return self.batch.own.overwrite(edit, write);
+        }
+        let key = json::unescape(&json_key[1..json_key.len() - 2]);
+        let doc = self.as_ref().doc();
+        match json::find_flagged(doc.tape, doc.bytes, 0, &key) {
+            (None, _) => self.record(0, Op::Insert, json_key, write),
+            (Some(child), twice) => {
+                if twice {
+                    self.drop_duplicates(0, &key, child);
+                }
+                match self.batch.own.on_node(head, child) {
+                    Some((edit, _)) => self.batch.own.overwrite(edit, write),
+                    // Edits below the member end with it: the newest one counts.
+                    None => self.record(child, Op::Replace, &[], write),
+                }
+            }
+        }
     }
 
     /// Removes the field at a path (every copy of it, if the key stands there twice); returns
@@ -469,8 +511,8 @@ impl EventMut<'_> {
                 };
             }
             if last {
-                if twice {
-                    self.drop_duplicates(node, segment, child);
+                if twice && let Segment::Key(key) = segment {
+                    self.drop_duplicates(node, key.as_bytes(), child);
                 }
                 self.record(child, Op::Remove, &[], |_| {});
                 return Ok(true);
@@ -535,7 +577,7 @@ impl EventMut<'_> {
             let doc = self.as_ref().doc();
             let next = doc.tape[child as usize].next;
             let leads = |segment: &Segment| match segment {
-                Segment::Key(key) => doc.is_object(node) && doc.key_is(child, key),
+                Segment::Key(key) => doc.is_object(node) && doc.key_is(child, key.as_bytes()),
                 Segment::Index(at) => !doc.is_object(node) && *at == index,
             };
             let below: Vec<&[Segment]> =
@@ -560,8 +602,7 @@ impl EventMut<'_> {
     }
 
     /// Removes the earlier copies of a key that stands more than once in an object.
-    fn drop_duplicates(&mut self, object: u32, segment: &Segment, last: u32) {
-        let Segment::Key(key) = segment else { return };
+    fn drop_duplicates(&mut self, object: u32, key: &[u8], last: u32) {
         let mut child = object + 1;
         while child < last {
             let doc = self.as_ref().doc();

@@ -29,6 +29,7 @@ pub use error::{JsonError, JsonErrorKind};
 pub use text::write_escaped;
 
 pub(crate) use find::{element, find, find_flagged};
+pub(crate) use number::is_json_number;
 pub(crate) use text::unescape;
 
 use index::{Marks, Padded};

@@ -17,6 +17,7 @@ mod origin;
 mod overlay;
 mod path;
 mod receipt;
+mod record;
 mod time;
 mod value;
 
@@ -29,5 +30,6 @@ pub use meta::Meta;
 pub use origin::{Origin, logfile_name};
 pub use path::{Path, PathError, Segment};
 pub use receipt::{Progress, Receipt};
+pub use record::{Record, RecordKey, RecordWriter};
 pub use time::{Civil, Timestamp};
 pub use value::{Entries, Text, Value};

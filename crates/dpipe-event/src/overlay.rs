@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::RecordWriter;
 use crate::json::{JsonError, Limits, Node, Scanner, unescape};
 
 /// The end of a chain of edits.
@@ -63,6 +64,11 @@ impl Own {
         let at = self.bytes.len() as u32;
         self.bytes.extend_from_slice(json);
         Ok((at, first..self.tape.len() as u32))
+    }
+
+    /// Starts a body that is written member by member.
+    pub(crate) fn begin_body<'a>(&'a mut self, scanner: &'a mut Scanner) -> RecordWriter<'a> {
+        RecordWriter::begin(&mut self.bytes, &mut self.tape, scanner)
     }
 
     /// The edits of a chain, newest first.
@@ -176,13 +182,13 @@ impl<'a> Doc<'a> {
     }
 
     /// Whether the member `node` of an object has this key.
-    pub(crate) fn key_is(&self, node: u32, key: &str) -> bool {
+    pub(crate) fn key_is(&self, node: u32, key: &[u8]) -> bool {
         let n = &self.tape[node as usize];
         let raw = n.raw_key(self.bytes);
         if n.key & Node::ESCAPED == 0 {
-            raw == key.as_bytes()
+            raw == key
         } else {
-            *unescape(raw) == *key.as_bytes()
+            *unescape(raw) == *key
         }
     }
 

@@ -33,6 +33,16 @@ pub(super) unsafe fn is_number(at: *const u8, len: usize) -> bool {
     common || by_grammar(unsafe { std::slice::from_raw_parts(at, len) })
 }
 
+/// Whether the text is a number as JSON writes it.
+#[inline]
+pub(crate) fn is_json_number(text: &[u8]) -> bool {
+    match text {
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => true,
+        _ => by_grammar(text),
+    }
+}
+
 /// Which of 16 bytes are digits, and which are points, the first in the lowest bit.
 ///
 /// # Safety
