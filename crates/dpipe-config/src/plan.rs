@@ -11,7 +11,8 @@ use crate::graph::{Graph, GraphEdge, GraphKind, GraphNode, UnmatchedTag};
 use dpipe_event::Path;
 use dpipe_plugin::settings::{ByteSize, Node, Problems, deserialize_knowing};
 use dpipe_plugin::{
-    Condition, DecoderSpec, EncoderSpec, InputSpec, Level, OutputSpec, Registry, StepSpec,
+    Condition, DecoderSpec, EncoderSpec, InputSpec, Level, Multiline, OutputSpec, Registry,
+    StepSpec,
 };
 use regex::bytes::Regex;
 use serde::Deserialize;
@@ -136,6 +137,8 @@ pub struct InputPlan {
     pub decoder: Arc<dyn DecoderSpec>,
     /// Whose events it reads.
     pub tenant: TenantSource,
+    /// Which of its lines are joined.
+    pub multiline: Option<Arc<Multiline>>,
 }
 
 /// A configured filter.
@@ -158,6 +161,8 @@ pub struct StepPlan {
     pub spec: Arc<dyn StepSpec>,
     /// Which events it acts on; all, without a condition.
     pub when: Option<Condition>,
+    /// The codec that it reads texts by, for steps that take one.
+    pub decoder: Option<Arc<dyn DecoderSpec>>,
 }
 
 /// A configured output.

@@ -1,7 +1,7 @@
 //! The JSON Schema of the configuration, from the types: editors complete and check by it.
 
 use dpipe_plugin::settings::ByteSize;
-use dpipe_plugin::{Condition, Entry, Registry};
+use dpipe_plugin::{Condition, Entry, Multiline, Registry};
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -36,10 +36,16 @@ pub fn schema(registry: &Registry) -> Value {
             }
         ]
     });
+    let multiline = value_of(generator.subschema_for::<Multiline>());
     let inputs: Vec<Value> = own_schemas(registry.inputs, &mut generator)
         .into_iter()
         .map(|(name, own)| {
-            node(own, name, &[("tenant", tenant.clone()), ("codec", decoders.clone())])
+            let keys = [
+                ("tenant", tenant.clone()),
+                ("codec", decoders.clone()),
+                ("multiline", multiline.clone()),
+            ];
+            node(own, name, &keys)
         })
         .collect();
     let buffer = value_of(generator.subschema_for::<Buffer>());
@@ -54,7 +60,8 @@ pub fn schema(registry: &Registry) -> Value {
     let when = value_of(generator.subschema_for::<Condition>());
     let steps: Vec<Value> = own_schemas(registry.steps, &mut generator)
         .into_iter()
-        .map(|(name, own)| step(name, own, &when))
+        .zip(registry.steps)
+        .map(|((name, own), entry)| step(name, own, &when, entry.takes_codec.then_some(&decoders)))
         .collect();
     let top = value_of(generator.root_schema_for::<Top>());
     let tenants = value_of(generator.subschema_for::<TenantConfig>());
@@ -131,10 +138,14 @@ fn node(mut own: Value, name: &str, keys: &[(&str, Value)]) -> Value {
     own
 }
 
-/// A step: its name and its settings, which take `when:` where they are a map.
-fn step(name: &str, mut own: Value, when: &Value) -> Value {
+/// A step: its name and its settings, which take `when:` (and a codec, if it does) where they are a
+/// map.
+fn step(name: &str, mut own: Value, when: &Value, codec: Option<&Value>) -> Value {
     if let Some(properties) = own.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert("when".into(), when.clone());
+        if let Some(codec) = codec {
+            properties.insert("codec".into(), codec.clone());
+        }
     }
     let mut properties = Map::new();
     properties.insert(name.to_owned(), own);

@@ -61,6 +61,7 @@ impl Core {
             data_dir: &self.plan.data_dir,
             config_dir: &self.plan.config_dir,
             shared: &self.shared,
+            decoder: None,
         }
     }
 

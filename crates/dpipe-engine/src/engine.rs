@@ -381,6 +381,7 @@ async fn supervise(
             checkpoints: lent.checkpoints.clone(),
             pool: lent.pool.clone(),
             line_bytes_max: core.plan.limits.line_bytes.bytes() as usize,
+            multiline: plan.multiline.clone(),
             id_key: lent.id_key,
         };
         let failure = match plan.spec.build(&core.build_context(&plan.name)) {

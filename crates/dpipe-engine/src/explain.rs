@@ -5,12 +5,12 @@ use std::sync::Arc;
 use dpipe_config::plan::{Plan, Producer, TenantSource};
 use dpipe_env::Env;
 use dpipe_event::{Batch, Buffer, Builder, Origin, StreamId, Timestamp, logfile_name};
-use dpipe_plugin::Chunk;
+use dpipe_plugin::{Chunk, Cut};
 
 use crate::core::Core;
 use crate::dead::DeadOffice;
 use crate::engine::{StartError, build_core};
-use crate::lane::{Lane, frames};
+use crate::lane::Lane;
 
 /// The way of one line through the pipeline.
 #[derive(Clone, Debug, Default)]
@@ -120,11 +120,11 @@ pub fn explain(
     let now = Timestamp::from_millis(core.env.now_millis());
     let buffer = Buffer::from([line, b"\n"].concat());
     let end = buffer.len() as u64;
-    let chunk = Chunk { buffer: buffer.clone(), offset: 0, end, cut_from: None };
+    let chunk = Chunk { buffer: buffer.clone(), offset: 0, end, cut: Cut::Lines };
     let mut builder = Builder::new();
     builder.begin(buffer, 0, now);
     let mut walk = Walk { core: core.clone(), lane, now, told: Explanation::default() };
-    for frame in frames(&chunk) {
+    for frame in chunk.frames() {
         if let Err(error) = decoder.decode(&frame, &mut builder) {
             walk.told.stages.push(Stage::Refused { reason: error.to_string() });
         }

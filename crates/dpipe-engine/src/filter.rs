@@ -1,7 +1,7 @@
 //! A filter at run time: its steps on one lane, and what happens when one of them panics.
 
 use dpipe_event::{Batch, Selection, Timestamp};
-use dpipe_plugin::{BuildError, Condition, Step, StepContext};
+use dpipe_plugin::{BuildContext, BuildError, Condition, Step, StepContext};
 
 use crate::books::{Tally, count};
 use crate::core::Core;
@@ -36,6 +36,7 @@ impl LiveFilter {
         let plan = &core.plan.filters[number];
         let context = core.build_context(&plan.name);
         let build = |step: &dpipe_config::plan::StepPlan| {
+            let context = BuildContext { decoder: step.decoder.as_deref(), ..context };
             Ok(LiveStep { step: step.spec.build(&context)?, when: step.when.clone() })
         };
         let steps = plan.steps.iter().map(build).collect::<Result<_, BuildError>>()?;

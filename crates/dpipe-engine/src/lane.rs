@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dpipe_event::{Batch, Buffer, Builder, EventId, Frame, Receipt, Timestamp};
+use dpipe_event::{Batch, Builder, EventId, Frame, Receipt, Timestamp};
 use dpipe_plugin::{BuildError, Chunk, DecodeError, Decoder};
 use tokio::sync::mpsc;
 
@@ -36,6 +36,8 @@ struct Decoded {
     refused: Tally,
     /// Frames without an event in them: blank lines.
     blank: u64,
+    /// Events that live, but that something was odd about.
+    flagged: Tally,
 }
 
 impl Lane {
@@ -97,7 +99,10 @@ impl Lane {
             terms.born += (events + gone).saturating_sub(decoded.frames);
             terms.publish(0, events);
             count(&mut terms.filtered, "blank", decoded.blank);
-            count(&mut terms.flagged, "line_cut", u64::from(chunk.cut_from.is_some()));
+            count(&mut terms.flagged, "line_cut", u64::from(chunk.cut_from().is_some()));
+            for (what, n) in &decoded.flagged {
+                count(&mut terms.flagged, what, *n);
+            }
             for (kind, frames) in &decoded.refused {
                 count(&mut terms.dead, kind, *frames);
             }
@@ -137,7 +142,7 @@ impl Lane {
             core.panicked("decoder", &stream.origin.input, &panic);
             decoded = Decoded::default();
             self.builder.begin(chunk.buffer.clone(), chunk.offset, now);
-            for frame in frames(chunk) {
+            for frame in chunk.frames() {
                 let one = catch(|| {
                     decode_frame(&mut **decoder, &mut self.builder, &frame, &mut decoded, &letter);
                 });
@@ -156,6 +161,7 @@ impl Lane {
                 }
             }
         }
+        decoded.flagged.extend_from_slice(self.builder.flagged());
         (self.builder.finish(stream.origin.clone(), tag), decoded)
     }
 
@@ -274,7 +280,7 @@ fn decode_frames(
     decoded: &mut Decoded,
     letter: &dyn Fn(&Frame<'_>, DecodeError) -> Letter,
 ) {
-    for frame in frames(chunk) {
+    for frame in chunk.frames() {
         decode_frame(decoder, builder, &frame, decoded, letter);
     }
 }
@@ -296,61 +302,5 @@ fn decode_frame(
             count(&mut decoded.refused, error.kind, 1);
             decoded.letters.push(letter(frame, error));
         }
-    }
-}
-
-/// The lines of a chunk, without their ends (`\n` or `\r\n`).
-pub(crate) fn frames(chunk: &Chunk) -> Frames<'_> {
-    Frames { buffer: &chunk.buffer, at: 0, cut_from: chunk.cut_from }
-}
-
-pub(crate) struct Frames<'a> {
-    buffer: &'a Buffer,
-    at: usize,
-    cut_from: Option<usize>,
-}
-
-impl<'a> Iterator for Frames<'a> {
-    type Item = Frame<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Frame<'a>> {
-        let start = self.at;
-        let rest = self.buffer.get(start..).filter(|rest| !rest.is_empty())?;
-        if let Some(original_len) = self.cut_from {
-            self.at = self.buffer.len();
-            return Some(Frame { bytes: rest, start: start as u32, original_len });
-        }
-        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-        self.at = start + end + 1;
-        let bytes = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-        Some(Frame { bytes, start: start as u32, original_len: bytes.len() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(text: &str, cut_from: Option<usize>) -> Vec<(String, u32)> {
-        let buffer = Buffer::from(text.as_bytes().to_vec());
-        let chunk = Chunk { buffer, offset: 0, end: text.len() as u64, cut_from };
-        let text = |f: Frame<'_>| (String::from_utf8(f.bytes.to_vec()).unwrap(), f.start);
-        frames(&chunk).map(text).collect()
-    }
-
-    #[test]
-    fn a_chunk_is_cut_at_line_ends() {
-        assert_eq!(
-            lines("a\r\n\nbc\nlast", None),
-            [("a".into(), 0), (String::new(), 3), ("bc".into(), 4), ("last".into(), 7)]
-        );
-        assert!(lines("", None).is_empty());
-        assert_eq!(lines("one\n", None), [("one".into(), 0)]);
-    }
-
-    #[test]
-    fn a_line_that_was_cut_is_one_frame() {
-        assert_eq!(lines("abc", Some(10)), [("abc".into(), 0)]);
     }
 }

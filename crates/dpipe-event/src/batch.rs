@@ -292,6 +292,7 @@ pub struct Builder {
     slots: Vec<Slot>,
     own: Own,
     scanner: Scanner,
+    flagged: Vec<(&'static str, u64)>,
 }
 
 impl Builder {
@@ -306,6 +307,7 @@ impl Builder {
             slots: Vec::new(),
             own: Own::default(),
             scanner: Scanner::default(),
+            flagged: Vec::new(),
         }
     }
 
@@ -317,12 +319,27 @@ impl Builder {
         self.tape.clear();
         self.slots.clear();
         self.own = Own::default();
+        self.flagged.clear();
     }
 
     /// When the bytes were read: the event time of whatever carries none.
     #[must_use]
     pub fn received(&self) -> Timestamp {
         self.received
+    }
+
+    /// Counts an event that lives, but that something was odd about.
+    pub fn flag(&mut self, what: &'static str) {
+        match self.flagged.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, count)) => *count += 1,
+            None => self.flagged.push((what, 1)),
+        }
+    }
+
+    /// What was odd about events since [`Builder::begin`], and how often.
+    #[must_use]
+    pub fn flagged(&self) -> &[(&'static str, u64)] {
+        &self.flagged
     }
 
     /// The number of events so far.

@@ -185,11 +185,7 @@ impl<'a> Doc<'a> {
     pub(crate) fn key_is(&self, node: u32, key: &[u8]) -> bool {
         let n = &self.tape[node as usize];
         let raw = n.raw_key(self.bytes);
-        if n.key & Node::ESCAPED == 0 {
-            raw == key
-        } else {
-            *unescape(raw) == *key
-        }
+        if n.key & Node::ESCAPED == 0 { raw == key } else { *unescape(raw) == *key }
     }
 
     pub(crate) fn is_object(&self, node: u32) -> bool {

@@ -63,8 +63,7 @@ impl Record {
     ) -> Result<T, E> {
         self.bytes.clear();
         self.tape.clear();
-        let mut writer =
-            RecordWriter::begin(&mut self.bytes, &mut self.tape, &mut self.scanner);
+        let mut writer = RecordWriter::begin(&mut self.bytes, &mut self.tape, &mut self.scanner);
         let value = write(&mut writer)?;
         writer.end();
         Ok(value)

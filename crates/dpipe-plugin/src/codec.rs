@@ -4,17 +4,80 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use dpipe_event::{Batch, Builder, EventRef, Frame};
+use dpipe_event::{Batch, Builder, EventRef, Frame, RecordWriter, Timestamp};
 
+use crate::settings::Problem;
 use crate::{BuildContext, BuildError};
 
 /// A configured decoder.
 pub trait DecoderSpec: Send + Sync + fmt::Debug {
-    /// Builds the decoder of one stream.
+    /// Builds the decoder of one stream. A codec that finds the members of one event in each frame
+    /// gives its [`DecoderSpec::parser`] and leaves this as it is.
     ///
     /// # Errors
     /// If something that the config names is not there.
-    fn build(&self, context: &BuildContext<'_>) -> Result<Box<dyn Decoder>, BuildError>;
+    fn build(&self, context: &BuildContext<'_>) -> Result<Box<dyn Decoder>, BuildError> {
+        Ok(Box::new(Parsing(self.parser(context)?)))
+    }
+
+    /// Builds what reads one text, for the step `parse` and for [`DecoderSpec::build`].
+    ///
+    /// # Errors
+    /// If something that the config names is not there, or the codec reads no single texts.
+    fn parser(&self, _: &BuildContext<'_>) -> Result<Box<dyn Parser>, BuildError> {
+        Err(BuildError::new("this codec reads whole streams and not single texts"))
+    }
+
+    /// Mistakes that types cannot tell; pure, no I/O. A problem without a place gets the codec's.
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+/// Finds the members of one event in one text: most formats of a line. Neither knows nor cares
+/// whether the text is a frame or a field of an event.
+pub trait Parser: Send {
+    /// Writes what the text holds into the record. `now` is when the text was received, which
+    /// dates without a year are near to.
+    ///
+    /// # Errors
+    /// If the text is not what the codec expects. What was written by then does not count.
+    fn parse(
+        &mut self,
+        text: &[u8],
+        now: Timestamp,
+        record: &mut RecordWriter<'_>,
+    ) -> Result<Parsed, DecodeError>;
+}
+
+/// What a text said besides the members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parsed {
+    /// When the event happened; if it says nothing, when it was received.
+    pub time: Option<Timestamp>,
+    /// What was odd about it, such as `ambiguous_time`; the event lives, and it is counted.
+    pub flag: Option<&'static str>,
+}
+
+/// A decoder that reads each frame by a parser; empty frames are blank lines.
+struct Parsing(Box<dyn Parser>);
+
+impl Decoder for Parsing {
+    fn decode(&mut self, frame: &Frame<'_>, events: &mut Builder) -> Result<(), DecodeError> {
+        if frame.bytes.is_empty() {
+            return Ok(());
+        }
+        let now = events.received();
+        let (mut draft, parsed) =
+            events.push_record(frame, |record| self.0.parse(frame.bytes, now, record))?;
+        if let Some(time) = parsed.time {
+            draft.time(time);
+        }
+        if let Some(flag) = parsed.flag {
+            events.flag(flag);
+        }
+        Ok(())
+    }
 }
 
 /// Turns frames into events. One per stream, so it may keep state between frames.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use dpipe_env::Env;
 use parking_lot::Mutex;
 
+use crate::DecoderSpec;
+
 /// What a spec may use to build its plugin. Building opens nothing that must be closed and spawns
 /// nothing; reading a table is fine.
 pub struct BuildContext<'a> {
@@ -21,6 +23,8 @@ pub struct BuildContext<'a> {
     pub config_dir: &'a Path,
     /// What the lanes' copies of one plugin share, such as a table read from a file.
     pub shared: &'a Shared,
+    /// The codec that a step takes.
+    pub decoder: Option<&'a dyn DecoderSpec>,
 }
 
 impl BuildContext<'_> {

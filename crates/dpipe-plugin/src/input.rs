@@ -12,6 +12,8 @@ use std::sync::Arc;
 use dpipe_env::Env;
 use dpipe_event::{Buffer, Origin, Pool, Progress, StreamId};
 
+use crate::framing::{Cut, Frames};
+use crate::multiline::Multiline;
 use crate::settings::Problem;
 use crate::{BoxFuture, BuildContext, BuildError, Shutdown};
 
@@ -34,6 +36,11 @@ pub trait InputSpec: Send + Sync + fmt::Debug {
     /// The codec that it decodes with when the configuration names none.
     fn default_codec(&self) -> &'static str {
         "text"
+    }
+
+    /// Whether it reads lines, so that `multiline:` can join them.
+    fn reads_lines(&self) -> bool {
+        false
     }
 
     /// Mistakes that types cannot tell; pure, no I/O. A problem without a place gets the node's.
@@ -121,6 +128,8 @@ pub struct InputContext {
     pub pool: Pool,
     /// The longest line in bytes; longer ones are cut.
     pub line_bytes_max: usize,
+    /// Which lines are to be joined to one event; none, without it.
+    pub multiline: Option<Arc<Multiline>>,
     /// The secret of the data directory, from which stream ids are derived.
     pub id_key: [u8; 32],
 }
@@ -195,8 +204,7 @@ impl Credit {
     }
 }
 
-/// Bytes of a stream: whole lines, each with its end (the last line of a stream may lack it), or one
-/// line that was cut.
+/// Bytes of a stream: whole frames, or one frame that was cut.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     /// The bytes.
@@ -205,8 +213,25 @@ pub struct Chunk {
     pub offset: u64,
     /// The position after the chunk, lines' ends included.
     pub end: u64,
-    /// The length of the line if the chunk is one line that was cut to the limit.
-    pub cut_from: Option<usize>,
+    /// How it is cut into frames.
+    pub cut: Cut,
+}
+
+impl Chunk {
+    /// Its frames, in order.
+    #[must_use]
+    pub fn frames(&self) -> Frames<'_> {
+        Frames::new(&self.buffer, &self.cut)
+    }
+
+    /// The length of the frame if the chunk is one that was cut to the limit.
+    #[must_use]
+    pub fn cut_from(&self) -> Option<usize> {
+        match self.cut {
+            Cut::Long(original_len) => Some(original_len),
+            _ => None,
+        }
+    }
 }
 
 /// Where inputs keep their positions, safe from crashes.

@@ -9,22 +9,30 @@
 pub mod codec;
 pub mod context;
 pub mod field;
+pub mod framing;
 pub mod input;
+pub mod multiline;
 pub mod output;
+pub mod pattern;
 pub mod registry;
 pub mod settings;
 pub mod shutdown;
 pub mod step;
 pub mod template;
 
-pub use codec::{DecodeError, Decoder, DecoderSpec, EncodeError, Encoder, EncoderSpec};
+pub use codec::{
+    DecodeError, Decoder, DecoderSpec, EncodeError, Encoder, EncoderSpec, Parsed, Parser,
+};
 pub use context::{BuildContext, BuildError, Shared};
 pub use field::{Condition, FieldPath};
+pub use framing::{Cut, Frames, Part};
 pub use input::{
     Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, InputSpec, Level,
     Stream, StreamStart,
 };
+pub use multiline::Multiline;
 pub use output::{Encoded, Flush, Output, OutputSpec, Parcel, Refusal, Written};
+pub use pattern::Pattern;
 pub use registry::{
     DecoderConfig, EncoderConfig, Entry, InputConfig, OutputConfig, Registry, StepConfig,
 };

@@ -21,6 +21,9 @@ pub struct Entry<S: ?Sized> {
     pub read: fn(&Node, &[&str]) -> Result<Arc<S>, Problem>,
     /// The JSON Schema of its configuration.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Whether it is a step that reads texts by a decoder: the settings of that stand behind
+    /// `codec:`, and [`crate::BuildContext::decoder`] lends it.
+    pub takes_codec: bool,
 }
 
 /// Every plugin that this binary has.
@@ -59,11 +62,15 @@ impl<S: ?Sized> Entry<S> {
 }
 
 macro_rules! role {
-    ($config:ident, $spec:ident, $constructor:ident, $what:literal) => {
+    ($config:ident, $spec:ident, $constructor:ident, $what:literal $(, $takes_codec:ident)?) => {
         #[doc = concat!("The configuration of ", $what, ".")]
         pub trait $config: $spec + DeserializeOwned + JsonSchema + 'static {
             /// The plugin's name in configurations, which is also its file's.
             const NAME: &'static str;
+            $(
+                /// Whether it reads texts by a decoder, which it is lent.
+                const $takes_codec: bool = false;
+            )?
         }
 
         impl Entry<dyn $spec> {
@@ -78,6 +85,7 @@ macro_rules! role {
                         Ok(Arc::new(config))
                     },
                     schema: |generator| generator.subschema_for::<C>(),
+                    takes_codec: false $(|| C::$takes_codec)?,
                 }
             }
         }
@@ -87,5 +95,5 @@ macro_rules! role {
 role!(InputConfig, InputSpec, input, "an input");
 role!(DecoderConfig, DecoderSpec, decoder, "a decoder");
 role!(EncoderConfig, EncoderSpec, encoder, "an encoder");
-role!(StepConfig, StepSpec, step, "a step");
+role!(StepConfig, StepSpec, step, "a step", TAKES_CODEC);
 role!(OutputConfig, OutputSpec, output, "an output");

@@ -1,8 +1,9 @@
 //! JSON bodies as decoders read them: within limits, and with a word on bytes that are not UTF-8.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use dpipe_event::{Builder, Draft, Frame, JsonError, JsonErrorKind, JsonLimits};
+use dpipe_event::{Builder, Draft, Frame, JsonError, JsonErrorKind, JsonLimits, RecordWriter};
 use dpipe_plugin::DecodeError;
 use schemars::JsonSchema;
 use serde::de::Error;
@@ -59,6 +60,20 @@ impl JsonBody {
             return events.push_made(frame, repaired.as_bytes(), &self.limits).map_err(refusal);
         }
         events.push_json(frame, body, &self.limits).map_err(refusal)
+    }
+
+    /// Writes the members of the JSON object in a text.
+    pub(crate) fn write(
+        &self,
+        text: &[u8],
+        record: &mut RecordWriter<'_>,
+    ) -> Result<(), DecodeError> {
+        let may_repair = self.invalid_utf8 == InvalidUtf8::Replace;
+        let text = match std::str::from_utf8(text) {
+            Err(_) if may_repair => Cow::Owned(String::from_utf8_lossy(text).into_owned().into()),
+            _ => Cow::Borrowed(text),
+        };
+        record.members_of(&text, &self.limits).map_err(refusal)
     }
 }
 

@@ -7,6 +7,7 @@ mod drop;
 mod geoip;
 mod keep;
 mod normalize;
+mod parse;
 mod remove;
 mod rename;
 mod route;
@@ -23,6 +24,7 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<geoip::Config>(include_str!("steps/geoip.rs")),
     Entry::step::<keep::Config>(include_str!("steps/keep.rs")),
     Entry::step::<normalize::Config>(include_str!("steps/normalize.rs")),
+    Entry::step::<parse::Config>(include_str!("steps/parse.rs")),
     Entry::step::<remove::Config>(include_str!("steps/remove.rs")),
     Entry::step::<rename::Config>(include_str!("steps/rename.rs")),
     Entry::step::<route::Config>(include_str!("steps/route.rs")),

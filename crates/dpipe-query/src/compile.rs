@@ -101,9 +101,9 @@ fn check_cost(check: &Check) -> u32 {
 
 fn check(clause: &Clause, is_time: bool) -> Check {
     match clause {
-        Clause::Regex(source) => {
-            Check::Matches(expression::build(source).expect("the parser built it before"))
-        }
+        Clause::Regex(source) => Check::Matches(
+            expression::compile_expression(source).expect("the parser built it before"),
+        ),
         Clause::Range(lower, upper) if is_time => Check::Between(time_range(lower, upper)),
         Clause::Range(lower, upper) => Check::Between(range(lower, upper)),
         Clause::Term(glyphs) if is_time => Check::Between(moment(text_of(glyphs))),

@@ -10,14 +10,21 @@ pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 /// How deep the groups of an expression nest.
 const MAX_DEPTH: u32 = 50;
 
-/// What is wrong with an expression, and the bytes concerned.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    pub(crate) message: String,
-    pub(crate) span: Range<usize>,
+/// What is wrong with a regular expression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ExpressionError {
+    /// What is wrong.
+    pub message: String,
+    /// The bytes of the expression that are concerned.
+    pub span: Range<usize>,
 }
 
-pub(crate) fn build(source: &str) -> Result<Regex, Fault> {
+/// Compiles a regular expression over bytes, whose memory is bounded.
+///
+/// # Errors
+/// If it is none, or one that takes too much memory.
+pub fn compile_expression(source: &str) -> Result<Regex, ExpressionError> {
     RegexBuilder::new(source)
         .size_limit(MAX_BYTES)
         .dfa_size_limit(MAX_BYTES)
@@ -27,8 +34,8 @@ pub(crate) fn build(source: &str) -> Result<Regex, Fault> {
 }
 
 /// The engine tells where a fault is in a text of several lines; its parser tells it in numbers.
-fn fault(source: &str, error: &regex::Error) -> Fault {
-    let at = |message: String, span: &ast::Span| Fault {
+fn fault(source: &str, error: &regex::Error) -> ExpressionError {
+    let at = |message: String, span: &ast::Span| ExpressionError {
         message,
         span: span.start.offset..span.end.offset,
     };
@@ -44,7 +51,7 @@ fn fault(source: &str, error: &regex::Error) -> Fault {
                 }
                 other => other.to_string(),
             };
-            Fault { message, span: 0..source.len() }
+            ExpressionError { message, span: 0..source.len() }
         }
     }
 }
@@ -54,7 +61,7 @@ mod tests {
     use super::*;
 
     fn fails(source: &str) -> (String, Range<usize>) {
-        let fault = build(source).unwrap_err();
+        let fault = compile_expression(source).unwrap_err();
         (fault.message, fault.span)
     }
 
@@ -75,6 +82,6 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_can_be_searched() {
-        assert!(build("b.?c").unwrap().is_match(b"\xffbc\xff"));
+        assert!(compile_expression("b.?c").unwrap().is_match(b"\xffbc\xff"));
     }
 }

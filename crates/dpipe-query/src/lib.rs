@@ -36,4 +36,5 @@ mod search;
 mod tokens;
 
 pub use error::QueryError;
+pub use expression::{ExpressionError, compile_expression};
 pub use query::Query;

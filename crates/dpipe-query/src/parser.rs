@@ -298,7 +298,7 @@ impl Parser<'_> {
             let message = format!("a query takes at most {MAX_REGEXES} regular expressions");
             return Err(self.lexer.error(message, start, self.lexer.at));
         }
-        if let Err(fault) = expression::build(&source) {
+        if let Err(fault) = expression::compile_expression(&source) {
             let message = format!("in the regular expression: {}", fault.message);
             // In the query, each slash of the source has a backslash before it.
             let place = |byte: usize| {

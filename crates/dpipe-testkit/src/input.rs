@@ -8,8 +8,8 @@ use std::sync::Arc;
 use dpipe_env::Env;
 use dpipe_event::{Origin, Pool, Progress, Receipt, logfile_name};
 use dpipe_plugin::{
-    BoxFuture, Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, Shutdown,
-    ShutdownHandle, Stream, StreamStart,
+    BoxFuture, Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, Multiline,
+    Shutdown, ShutdownHandle, Stream, StreamStart,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -22,6 +22,8 @@ pub struct InputWorld {
     pub env: Arc<dyn Env>,
     /// The longest line; 1 MiB if nobody says otherwise.
     pub line_bytes_max: usize,
+    /// Which lines are joined.
+    pub multiline: Option<Arc<Multiline>>,
     pool: Pool,
     inside: Arc<Inside>,
     shutdown: Shutdown,
@@ -77,7 +79,12 @@ impl InputWorld {
     pub fn restarted(&self) -> Self {
         let world = Self::that(self.inside.gives_credit, self.inside.settles);
         let world = world.with_checkpoints_of(self);
-        InputWorld { env: self.env.clone(), line_bytes_max: self.line_bytes_max, ..world }
+        InputWorld {
+            env: self.env.clone(),
+            line_bytes_max: self.line_bytes_max,
+            multiline: self.multiline.clone(),
+            ..world
+        }
     }
 
     /// The same, where an input has saved what it saved in another world.
@@ -104,6 +111,7 @@ impl InputWorld {
         InputWorld {
             env: Arc::new(MemoryEnv::new()),
             line_bytes_max: 1 << 20,
+            multiline: None,
             pool: Pool::new(64 << 10, 4),
             inside: Arc::new(Inside {
                 gives_credit,
@@ -131,6 +139,7 @@ impl InputWorld {
                 checkpoints: self.inside.clone(),
                 pool: self.pool.clone(),
                 line_bytes_max: self.line_bytes_max,
+                multiline: self.multiline.clone(),
                 id_key: [7; 32],
             })
             .await
@@ -202,7 +211,7 @@ impl InputWorld {
     /// The lengths of the lines that were cut.
     #[must_use]
     pub fn cut(&self) -> Vec<usize> {
-        self.inside.state.lock().chunks.iter().filter_map(|(_, chunk)| chunk.cut_from).collect()
+        self.inside.state.lock().chunks.iter().filter_map(|(_, chunk)| chunk.cut_from()).collect()
     }
 
     /// The first place at which the chunks of a file do not follow one another.
@@ -236,11 +245,7 @@ impl Default for InputWorld {
 }
 
 fn lines_of(chunk: &Chunk) -> Vec<String> {
-    let text = String::from_utf8_lossy(&chunk.buffer);
-    match chunk.cut_from {
-        Some(_) => vec![text.into_owned()],
-        None => text.strip_suffix('\n').unwrap_or(&text).split('\n').map(str::to_owned).collect(),
-    }
+    chunk.frames().map(|frame| String::from_utf8_lossy(frame.bytes).into_owned()).collect()
 }
 
 struct TestDoor(Arc<Inside>);

@@ -12,4 +12,4 @@ pub use faults::{Fault, Faults};
 pub use input::InputWorld;
 pub use mmdb::{Mmdb, mmdb};
 pub use output::{OutputCheck, check_output, output_mistake, parcel};
-pub use step::{StepCheck, batch, check_step, step_mistake};
+pub use step::{StepCheck, batch, check_step, check_step_with_codecs, step_mistake};

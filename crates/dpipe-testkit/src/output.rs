@@ -83,6 +83,7 @@ impl OutputCheck {
             data_dir: &data_dir,
             config_dir: &self.folder,
             shared: &self.shared,
+            decoder: None,
         };
         match self.spec.build(&context) {
             Ok(output) => self.output = Some(output),

@@ -10,7 +10,7 @@ use dpipe_event::{
 };
 use dpipe_plugin::settings::{Node, NodeValue, Problem, SourceFile, deserialize};
 use dpipe_plugin::{
-    BuildContext, Condition, Entry, Shared, Step, StepConfig, StepContext, StepSpec,
+    BuildContext, Condition, DecoderSpec, Entry, Shared, Step, StepConfig, StepContext, StepSpec,
 };
 
 use crate::MemoryEnv;
@@ -31,6 +31,25 @@ pub fn check_step<C: StepConfig>(settings: &str, input: &str, expected: &str) {
     assert_eq!(found, clean(expected), "\n{settings}");
 }
 
+/// As [`check_step`], for a step that takes one of these codecs.
+///
+/// # Panics
+/// If the outcome is another one, or the settings are wrong.
+#[track_caller]
+pub fn check_step_with_codecs<C: StepConfig>(
+    decoders: &[Entry<dyn DecoderSpec>],
+    settings: &str,
+    input: &str,
+    expected: &str,
+) {
+    let entry = <Entry<dyn StepSpec>>::step::<C>("");
+    let found = match StepCheck::try_of(&entry, decoders, settings, &[]) {
+        Ok(mut check) => check.run(input),
+        Err(message) => panic!("{message}"),
+    };
+    assert_eq!(found, clean(expected), "\n{settings}");
+}
+
 /// What is wrong with the settings of a step: its first problem, in one line.
 ///
 /// # Panics
@@ -38,7 +57,7 @@ pub fn check_step<C: StepConfig>(settings: &str, input: &str, expected: &str) {
 #[track_caller]
 #[must_use]
 pub fn step_mistake<C: StepConfig>(settings: &str) -> String {
-    match read(&Entry::step::<C>(""), settings) {
+    match read(&Entry::step::<C>(""), &[], settings) {
         Ok(_) => panic!("nothing is wrong with {settings}"),
         Err(problem) => problem.to_string(),
     }
@@ -49,6 +68,7 @@ pub struct StepCheck {
     env: MemoryEnv,
     shared: Arc<Shared>,
     spec: Arc<dyn StepSpec>,
+    decoder: Option<Arc<dyn DecoderSpec>>,
     when: Option<Condition>,
     step: Box<dyn Step>,
 }
@@ -74,7 +94,7 @@ impl StepCheck {
     #[track_caller]
     #[must_use]
     pub fn of(entry: &Entry<dyn StepSpec>, settings: &str, files: &[(&str, &[u8])]) -> Self {
-        match Self::try_of(entry, settings, files) {
+        match Self::try_of(entry, &[], settings, files) {
             Ok(check) => check,
             Err(message) => panic!("{message}"),
         }
@@ -89,16 +109,17 @@ impl StepCheck {
     /// If the settings are wrong.
     #[track_caller]
     pub fn try_new<C: StepConfig>(settings: &str, files: &[(&str, &[u8])]) -> Result<Self, String> {
-        Self::try_of(&<Entry<dyn StepSpec>>::step::<C>(""), settings, files)
+        Self::try_of(&<Entry<dyn StepSpec>>::step::<C>(""), &[], settings, files)
     }
 
     #[track_caller]
     fn try_of(
         entry: &Entry<dyn StepSpec>,
+        decoders: &[Entry<dyn DecoderSpec>],
         settings: &str,
         files: &[(&str, &[u8])],
     ) -> Result<Self, String> {
-        let (spec, when) = match read(entry, settings) {
+        let (spec, when, decoder) = match read(entry, decoders, settings) {
             Ok(read) => read,
             Err(problem) => panic!("{}", problem.render()),
         };
@@ -107,8 +128,8 @@ impl StepCheck {
             env.put(in_config_dir(name), *bytes);
         }
         let shared = Arc::new(Shared::default());
-        let step = build(&*spec, &env, &shared)?;
-        Ok(StepCheck { env, shared, spec, when, step })
+        let step = build(&*spec, decoder.as_deref(), &env, &shared)?;
+        Ok(StepCheck { env, shared, spec, decoder, when, step })
     }
 
     /// The same step on another lane.
@@ -118,9 +139,10 @@ impl StepCheck {
     #[must_use]
     pub fn another_lane(&self) -> Self {
         let (env, shared) = (self.env.clone(), self.shared.clone());
-        let (spec, when) = (self.spec.clone(), self.when.clone());
-        let step = build(&*spec, &env, &shared).expect("what one lane can build, two can");
-        StepCheck { env, shared, spec, when, step }
+        let (spec, when, decoder) = (self.spec.clone(), self.when.clone(), self.decoder.clone());
+        let step = build(&*spec, decoder.as_deref(), &env, &shared)
+            .expect("what one lane can build, two can");
+        StepCheck { env, shared, spec, decoder, when, step }
     }
 
     /// Puts a file in the place of the one of this name.
@@ -231,9 +253,13 @@ fn day(date: &str) -> Timestamp {
     Timestamp::from_civil(year, month as u32, day as u32, 12 * 3_600_000)
 }
 
-type Read = (Arc<dyn StepSpec>, Option<Condition>);
+type Read = (Arc<dyn StepSpec>, Option<Condition>, Option<Arc<dyn DecoderSpec>>);
 
-fn read(entry: &Entry<dyn StepSpec>, settings: &str) -> Result<Read, Problem> {
+fn read(
+    entry: &Entry<dyn StepSpec>,
+    decoders: &[Entry<dyn DecoderSpec>],
+    settings: &str,
+) -> Result<Read, Problem> {
     let file = SourceFile::new("step.yaml", settings);
     let root = parse(&file, Format::Yaml).map_err(|problems| {
         problems.iter().next().cloned().expect("a text that cannot be parsed has a problem")
@@ -246,22 +272,45 @@ fn read(entry: &Entry<dyn StepSpec>, settings: &str) -> Result<Read, Problem> {
         _ => panic!("the settings of a step are `name: …`"),
     };
     let when = node.get("when").map(deserialize).transpose()?;
-    let spec = (entry.read)(&own_settings(node), &["when"])?;
+    let decoder = match node.get("codec").filter(|_| entry.takes_codec) {
+        Some(codec) => Some(read_codec(decoders, codec)?),
+        None => None,
+    };
+    let spec = (entry.read)(&own_settings(node, entry.takes_codec), &["when"])?;
     match spec.check().into_iter().next() {
         Some(problem) => Err(problem),
-        None => Ok((spec, when)),
+        None => Ok((spec, when, decoder)),
     }
+}
+
+/// The codec `name`, or `{ type: name, … }`.
+fn read_codec(
+    decoders: &[Entry<dyn DecoderSpec>],
+    codec: &Node,
+) -> Result<Arc<dyn DecoderSpec>, Problem> {
+    let name = codec.as_str().or_else(|| codec.get("type")?.as_str()).expect("a codec has a name");
+    let entry = decoders.iter().find(|entry| entry.name == name).expect("there is such a codec");
+    let settings = match codec.as_map() {
+        Some(_) => codec.without(&["type"]),
+        None => Node::new(codec.span.clone(), NodeValue::Map(Vec::new())),
+    };
+    (entry.read)(&settings, &["type"])
 }
 
 /// The settings without the engine's own keys; none at all are an empty map.
-fn own_settings(node: &Node) -> Node {
+fn own_settings(node: &Node, takes_codec: bool) -> Node {
     if node.is_null() {
         return Node::new(node.span.clone(), NodeValue::Map(Vec::new()));
     }
-    node.without(&["when"])
+    node.without(if takes_codec { &["when", "codec"] } else { &["when"] })
 }
 
-fn build(spec: &dyn StepSpec, env: &MemoryEnv, shared: &Shared) -> Result<Box<dyn Step>, String> {
+fn build(
+    spec: &dyn StepSpec,
+    decoder: Option<&dyn DecoderSpec>,
+    env: &MemoryEnv,
+    shared: &Shared,
+) -> Result<Box<dyn Step>, String> {
     let env: Arc<dyn Env> = Arc::new(env.clone());
     let context = BuildContext {
         env: &env,
@@ -269,6 +318,7 @@ fn build(spec: &dyn StepSpec, env: &MemoryEnv, shared: &Shared) -> Result<Box<dy
         data_dir: Path::new("/var/dpipe"),
         config_dir: Path::new(CONFIG_DIR),
         shared,
+        decoder,
     };
     spec.build(&context).map_err(|error| match &error.source {
         Some(cause) => format!("{error}: {cause}"),

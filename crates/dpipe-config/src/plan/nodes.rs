@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dpipe_plugin::settings::{
     Node, NodeValue, Problem, Problems, Span, deserialize, nearest, suggest,
 };
-use dpipe_plugin::{Condition, DecoderSpec, Entry, Registry};
+use dpipe_plugin::{Condition, DecoderSpec, Entry, Multiline, Registry};
 use serde::Deserialize;
 
 use super::{
@@ -90,22 +90,31 @@ impl Reader<'_> {
         let mut inputs = Vec::new();
         for (name, node, name_span) in sections.entries("inputs") {
             problems.note(check_name(&name, &name_span));
-            let own = ["type", "tenant", "codec"];
+            let own = ["type", "tenant", "codec", "multiline"];
             let Some(entry) = problems.note(plugin(node, self.registry.inputs, "input")) else {
                 continue;
             };
             let spec = problems.note((entry.read)(&node.without(&own), &own));
             let tenant = problems.note(tenant_source(node.get("tenant"), tenants));
             let default = spec.as_ref().map_or("text", |spec| spec.default_codec());
-            let decoder = problems.note(self.decoder(node, default));
-            let (Some(spec), Some(tenant), Some((decoder_plugin, decoder))) =
-                (spec, tenant, decoder)
+            let decoder = self.decoder(node, default, problems);
+            let decoder = problems.note(decoder);
+            let multiline = node.get("multiline").map(deserialize::<Multiline>).transpose();
+            let multiline = problems.note(multiline);
+            let (Some(spec), Some(tenant), Some((decoder_plugin, decoder)), Some(multiline)) =
+                (spec, tenant, decoder, multiline)
             else {
                 continue;
             };
             place_all(spec.check(), node, problems);
+            if let Some(written) = node.get("multiline").filter(|_| !spec.reads_lines()) {
+                let what = entry.name;
+                problems
+                    .push(written.problem(format!("`{what}` reads no lines that can be joined")));
+            }
+            let multiline = multiline.map(Arc::new);
             let plugin = entry.name;
-            let plan = InputPlan { name, plugin, spec, decoder_plugin, decoder, tenant };
+            let plan = InputPlan { name, plugin, spec, decoder_plugin, decoder, tenant, multiline };
             inputs.push(Read { plan, name_span, matches: Vec::new() });
         }
         inputs
@@ -128,7 +137,8 @@ impl Reader<'_> {
                 problems.push(node.problem(format!("the filter `{name}` has no steps")));
             }
             for (index, step) in written.iter().enumerate() {
-                let Some(plan) = problems.note(self.step(step)) else {
+                let plan = self.step(step, problems);
+                let Some(plan) = problems.note(plan) else {
                     continue;
                 };
                 let ports = plan.spec.ports();
@@ -178,7 +188,7 @@ impl Reader<'_> {
         outputs
     }
 
-    fn step(&self, node: &Node) -> Result<StepPlan, Problem> {
+    fn step(&self, node: &Node, problems: &mut Problems) -> Result<StepPlan, Problem> {
         // `- drop` is short for `- drop: {}`.
         if let Some(name) = node.as_str() {
             let entry = find(self.registry.steps, name, "step", node)?;
@@ -187,6 +197,7 @@ impl Reader<'_> {
                 plugin: entry.name,
                 spec: (entry.read)(&empty, &["when"])?,
                 when: None,
+                decoder: None,
             });
         }
         let Some([written]) = node.as_map() else {
@@ -201,9 +212,19 @@ impl Reader<'_> {
             Some(when) => Some(deserialize::<Condition>(when)?),
             None => None,
         };
+        let known: &[&str] = if entry.takes_codec { &["when", "codec"] } else { &["when"] };
+        let decoder = if entry.takes_codec {
+            if settings.get("codec").is_none() {
+                let problem = settings.problem(format!("`{}` needs a `codec`", entry.name));
+                return Err(problem.help("the codec that reads the text: `codec: json`"));
+            }
+            Some(self.decoder(settings, "text", problems)?.1)
+        } else {
+            None
+        };
         let empty;
         let own = if settings.as_map().is_some() {
-            empty = settings.without(&["when"]);
+            empty = settings.without(known);
             &empty
         } else if settings.is_null() {
             empty = Node::new(settings.span.clone(), NodeValue::Map(Vec::new()));
@@ -211,16 +232,19 @@ impl Reader<'_> {
         } else {
             settings
         };
-        Ok(StepPlan { plugin: entry.name, spec: (entry.read)(own, &["when"])?, when })
+        Ok(StepPlan { plugin: entry.name, spec: (entry.read)(own, known)?, when, decoder })
     }
 
     fn decoder(
         &self,
         node: &Node,
         default: &'static str,
+        problems: &mut Problems,
     ) -> Result<(&'static str, Arc<dyn DecoderSpec>), Problem> {
         let (entry, settings) = codec(node, self.registry.decoders, default, "codec")?;
-        Ok((entry.name, (entry.read)(&settings, &["type"])?))
+        let spec = (entry.read)(&settings, &["type"])?;
+        place_all(spec.check(), &settings, problems);
+        Ok((entry.name, spec))
     }
 
     fn encoder(

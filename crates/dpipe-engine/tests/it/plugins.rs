@@ -118,7 +118,7 @@ impl RunningLines {
                         () = shutdown.given() => break,
                     };
                     let buffer = text.into_bytes().into();
-                    let chunk = Chunk { buffer, offset: first, end: offset, cut_from: None };
+                    let chunk = Chunk { buffer, offset: first, end: offset, cut: Cut::Lines };
                     stream.send(chunk, credit).await;
                 }
                 first = offset;

@@ -117,6 +117,7 @@ fn data_dir_and_tenant_settings_are_put_in_by_binding() {
         data_dir: std::path::Path::new("/data"),
         config_dir: std::path::Path::new("/etc"),
         shared: &shared,
+        decoder: None,
     };
     let template = Template::parse("{data_dir}/{tenant.index_prefix}/{tenant.none}").unwrap();
     assert_eq!(template.tenant_settings().collect::<Vec<_>>(), ["index_prefix", "none"]);

@@ -19,10 +19,10 @@
 
 use std::io::Write;
 
-use dpipe_event::{Batch, Builder, EventRef, Frame, JsonLimits, Timestamp};
+use dpipe_event::{Batch, Builder, EventRef, Frame, JsonLimits, RecordWriter, Timestamp};
 use dpipe_plugin::{
     BuildContext, BuildError, DecodeError, Decoder, DecoderConfig, DecoderSpec, EncodeError,
-    Encoder, EncoderConfig, EncoderSpec,
+    Encoder, EncoderConfig, EncoderSpec, Parsed, Parser,
 };
 use schemars::JsonSchema;
 use serde::de::Error;
@@ -74,9 +74,18 @@ impl DecoderConfig for Decode {
 
 impl DecoderSpec for Decode {
     fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Decoder>, BuildError> {
+        Ok(Box::new(AlsDecoder { body: self.body() }))
+    }
+
+    fn parser(&self, _: &BuildContext<'_>) -> Result<Box<dyn Parser>, BuildError> {
+        Ok(Box::new(AlsDecoder { body: self.body() }))
+    }
+}
+
+impl Decode {
+    fn body(&self) -> JsonBody {
         let limits = JsonLimits { depth: self.depth_max, fields: self.fields_max };
-        let body = JsonBody { limits, invalid_utf8: self.invalid_utf8 };
-        Ok(Box::new(AlsDecoder { body }))
+        JsonBody { limits, invalid_utf8: self.invalid_utf8 }
     }
 }
 
@@ -100,6 +109,19 @@ impl Decoder for AlsDecoder {
         let body = head.len..frame.bytes.len();
         self.body.push(frame, body, events)?.time(head.time).area_len(head.area_len);
         Ok(())
+    }
+}
+
+impl Parser for AlsDecoder {
+    fn parse(
+        &mut self,
+        text: &[u8],
+        _: Timestamp,
+        record: &mut RecordWriter<'_>,
+    ) -> Result<Parsed, DecodeError> {
+        let head = Head::of(text)?;
+        self.body.write(&text[head.len..], record)?;
+        Ok(Parsed { time: Some(head.time), flag: None })
     }
 }
 

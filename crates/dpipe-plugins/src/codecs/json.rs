@@ -18,10 +18,10 @@
 
 use std::io::Write;
 
-use dpipe_event::{Batch, Builder, EventRef, Frame, JsonLimits, Meta};
+use dpipe_event::{Batch, Builder, EventRef, Frame, JsonLimits, Meta, RecordWriter, Timestamp};
 use dpipe_plugin::{
     BuildContext, BuildError, DecodeError, Decoder, DecoderConfig, DecoderSpec, EncodeError,
-    Encoder, EncoderConfig, EncoderSpec,
+    Encoder, EncoderConfig, EncoderSpec, Parsed, Parser,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -118,9 +118,18 @@ impl DecoderConfig for Decode {
 
 impl DecoderSpec for Decode {
     fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Decoder>, BuildError> {
+        Ok(Box::new(JsonDecoder { body: self.body() }))
+    }
+
+    fn parser(&self, _: &BuildContext<'_>) -> Result<Box<dyn Parser>, BuildError> {
+        Ok(Box::new(JsonDecoder { body: self.body() }))
+    }
+}
+
+impl Decode {
+    fn body(&self) -> JsonBody {
         let limits = JsonLimits { depth: self.depth_max, fields: self.fields_max };
-        let body = JsonBody { limits, invalid_utf8: self.invalid_utf8 };
-        Ok(Box::new(JsonDecoder { body }))
+        JsonBody { limits, invalid_utf8: self.invalid_utf8 }
     }
 }
 
@@ -144,6 +153,18 @@ impl Decoder for JsonDecoder {
     fn decode(&mut self, frame: &Frame<'_>, events: &mut Builder) -> Result<(), DecodeError> {
         self.body.push(frame, 0..frame.bytes.len(), events)?;
         Ok(())
+    }
+}
+
+impl Parser for JsonDecoder {
+    fn parse(
+        &mut self,
+        text: &[u8],
+        _: Timestamp,
+        record: &mut RecordWriter<'_>,
+    ) -> Result<Parsed, DecodeError> {
+        self.body.write(text, record)?;
+        Ok(Parsed::default())
     }
 }
 

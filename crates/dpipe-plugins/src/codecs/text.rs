@@ -11,11 +11,11 @@
 //! type: text
 //! ```
 
-use dpipe_event::{Batch, Builder, EventRef, Frame};
+use dpipe_event::{Batch, Builder, EventRef, Frame, RecordKey, RecordWriter, Timestamp};
 use dpipe_plugin::template::{Escaping, Template};
 use dpipe_plugin::{
     BuildContext, BuildError, DecodeError, Decoder, DecoderConfig, DecoderSpec, EncodeError,
-    Encoder, EncoderConfig, EncoderSpec,
+    Encoder, EncoderConfig, EncoderSpec, Parsed, Parser,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,10 @@ impl DecoderSpec for Decode {
     fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Decoder>, BuildError> {
         Ok(Box::new(TextDecoder))
     }
+
+    fn parser(&self, _: &BuildContext<'_>) -> Result<Box<dyn Parser>, BuildError> {
+        Ok(Box::new(TextParser { message: RecordKey::new("message") }))
+    }
 }
 
 impl EncoderConfig for Encode {
@@ -60,6 +64,23 @@ impl Decoder for TextDecoder {
     fn decode(&mut self, frame: &Frame<'_>, events: &mut Builder) -> Result<(), DecodeError> {
         events.push_text(frame);
         Ok(())
+    }
+}
+
+/// The text as the field `message`, where it comes out of another field.
+struct TextParser {
+    message: RecordKey,
+}
+
+impl Parser for TextParser {
+    fn parse(
+        &mut self,
+        text: &[u8],
+        _: Timestamp,
+        record: &mut RecordWriter<'_>,
+    ) -> Result<Parsed, DecodeError> {
+        record.string(&self.message, text);
+        Ok(Parsed::default())
     }
 }
 

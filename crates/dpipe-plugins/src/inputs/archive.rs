@@ -87,6 +87,10 @@ impl InputSpec for Config {
         Level::EndToEnd
     }
 
+    fn reads_lines(&self) -> bool {
+        true
+    }
+
     fn ends(&self) -> bool {
         true
     }

@@ -132,6 +132,10 @@ impl InputSpec for Config {
         Level::EndToEnd
     }
 
+    fn reads_lines(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.include.is_empty() {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use dpipe_event::{Buffer, Pool, StreamId, Timestamp};
 use dpipe_plugin::settings::Problem;
 use dpipe_plugin::{
-    BoxFuture, BuildContext, BuildError, Chunk, Ended, Input, InputConfig, InputContext,
+    BoxFuture, BuildContext, BuildError, Chunk, Cut, Ended, Input, InputConfig, InputContext,
     InputError, InputSpec, Level, Shutdown, Stream, StreamStart,
 };
 use schemars::JsonSchema;
@@ -224,7 +224,7 @@ impl Run {
             let offset = feed.next.offset;
             let end = offset + self.lines.len() as u64;
             let buffer = buffer_of(&self.lines, &self.context.pool);
-            feed.stream.send(Chunk { buffer, offset, end, cut_from: None }, credit).await;
+            feed.stream.send(Chunk { buffer, offset, end, cut: Cut::Lines }, credit).await;
             feed.next = Position { next, offset: end };
             feed.sent.push_back(feed.next);
         }

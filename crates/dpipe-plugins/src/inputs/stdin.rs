@@ -14,7 +14,7 @@ use std::sync::mpsc;
 
 use dpipe_event::{Buffer, Pool, Room, StreamId};
 use dpipe_plugin::{
-    BoxFuture, BuildContext, BuildError, Chunk, Ended, Input, InputConfig, InputContext,
+    BoxFuture, BuildContext, BuildError, Chunk, Cut, Ended, Input, InputConfig, InputContext,
     InputError, InputSpec, Level, StreamStart,
 };
 use memchr::{memchr, memrchr};
@@ -141,7 +141,7 @@ impl Lines {
         self.carry.clear();
         if let Some(last) = memrchr(b'\n', &room[..filled]) {
             self.carry.extend_from_slice(&room[last + 1..filled]);
-            return Some(self.give(pool.freeze(room, last + 1), last + 1, None));
+            return Some(self.give(pool.freeze(room, last + 1), last + 1, Cut::Lines));
         }
         self.carry.extend_from_slice(&room[..filled]);
         pool.give_back(room);
@@ -159,19 +159,19 @@ impl Lines {
         }
         let rest = std::mem::take(&mut self.carry);
         let len = rest.len();
-        (len > 0).then(|| self.give(rest.into(), len, None))
+        (len > 0).then(|| self.give(rest.into(), len, Cut::Lines))
     }
 
     fn give_long(&mut self, line: usize, end: usize) -> Chunk {
         self.long = None;
         let beginning = std::mem::take(&mut self.carry);
-        self.give(beginning.into(), line + end, Some(line))
+        self.give(beginning.into(), line + end, Cut::Long(line))
     }
 
-    fn give(&mut self, buffer: Buffer, len: usize, cut_from: Option<usize>) -> Chunk {
+    fn give(&mut self, buffer: Buffer, len: usize, cut: Cut) -> Chunk {
         let offset = self.offset;
         self.offset += len as u64;
-        Chunk { buffer, offset, end: self.offset, cut_from }
+        Chunk { buffer, offset, end: self.offset, cut }
     }
 }
 

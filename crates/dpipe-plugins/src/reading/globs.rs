@@ -251,6 +251,7 @@ mod tests {
             data_dir: &dir.join("data"),
             config_dir: dir,
             shared: &shared,
+            decoder: None,
         };
         let patterns =
             |texts: &[&str]| texts.iter().map(|&t| Pattern(t.into())).collect::<Vec<_>>();

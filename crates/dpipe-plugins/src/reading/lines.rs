@@ -4,10 +4,11 @@
 //! the limit is not held: its beginning is kept, the rest is looked through for its end.
 
 use std::io;
+use std::sync::Arc;
 
 use dpipe_env::{File, Stat};
 use dpipe_event::{Buffer, Pool, Room};
-use dpipe_plugin::Chunk;
+use dpipe_plugin::{Chunk, Cut, Multiline};
 use memchr::{memchr, memrchr};
 
 use super::content::{Content, Decompression, Fault};
@@ -21,6 +22,8 @@ pub(crate) struct Lines {
     offset: u64,
     /// What was read from there on.
     carry: Vec<u8>,
+    /// Which lines are joined to one event.
+    multiline: Option<Arc<Multiline>>,
     /// How much of a line over the limit was read; its beginning is in the carry, or has to be read
     /// again if that is empty.
     long: Option<u64>,
@@ -52,10 +55,16 @@ impl Lines {
             line_bytes_max,
             offset: 0,
             carry: Vec::new(),
+            multiline: None,
             long: None,
             head: Vec::new(),
             recent: Vec::new(),
         })
+    }
+
+    /// The same, with lines joined to events.
+    pub(crate) fn joined_by(self, multiline: Option<Arc<Multiline>>) -> Self {
+        Lines { multiline, ..self }
     }
 
     pub(crate) fn is_plain(&self) -> bool {
@@ -85,7 +94,12 @@ impl Lines {
         self.content.file_position()
     }
 
-    /// Whether it holds a part of a line.
+    /// Whether it holds whole lines that a further one may continue.
+    pub(crate) fn has_open_event(&self) -> bool {
+        self.multiline.is_some() && memchr(b'\n', &self.carry).is_some()
+    }
+
+    /// Whether it holds a part of a line, or of an event.
     pub(crate) fn has_rest(&self) -> bool {
         !self.carry.is_empty() || self.long.is_some()
     }
@@ -215,12 +229,11 @@ impl Lines {
             }
         };
         let filled = kept + read;
-        if let Some(last) = memrchr(b'\n', &room[..filled]) {
-            let end = last + 1;
+        if let Some((end, cut)) = self.whole(&room[..filled]) {
             self.carry.clear();
             self.carry.extend_from_slice(&room[end..filled]);
             self.note(&room[..end]);
-            return Ok(Step::Chunk(self.give(pool.freeze(room, end), end as u64, None)));
+            return Ok(Step::Chunk(self.give(pool.freeze(room, end), end as u64, cut)));
         }
         self.carry.extend_from_slice(&room[kept..filled]);
         if filled == self.window() {
@@ -230,6 +243,28 @@ impl Lines {
         }
         pool.give_back(room);
         Ok(if read == 0 { Step::End } else { Step::More })
+    }
+
+    /// How much of what was read is whole frames, and their cut; nothing, if there are none.
+    fn whole(&self, bytes: &[u8]) -> Option<(usize, Cut)> {
+        let end = memrchr(b'\n', bytes)? + 1;
+        let Some(multiline) = &self.multiline else { return Some((end, Cut::Lines)) };
+        let mut parts = Vec::new();
+        let lines = &bytes[..end];
+        let whole = multiline.cut(lines, 0, self.line_bytes_max, false, &mut parts);
+        if !parts.is_empty() {
+            return Some((whole, Cut::Parts(parts.into())));
+        }
+        // An event at the limit is not held until its next line has come.
+        (bytes.len() == self.window()).then(|| self.all(lines))
+    }
+
+    /// The cut of whole lines of which no further one is waited for.
+    fn all(&self, lines: &[u8]) -> (usize, Cut) {
+        let Some(multiline) = &self.multiline else { return (lines.len(), Cut::Lines) };
+        let mut parts = Vec::new();
+        let end = multiline.cut(lines, 0, self.line_bytes_max, true, &mut parts);
+        (end, Cut::Parts(parts.into()))
     }
 
     /// Looks on for the end of a line over the limit.
@@ -269,16 +304,29 @@ impl Lines {
         }
         self.long = None;
         let line = usize::try_from(line).unwrap_or(usize::MAX);
-        Ok(self.give(start.into(), len, Some(line)))
+        Ok(self.give(start.into(), len, Cut::Long(line)))
     }
 
-    fn give(&mut self, buffer: Buffer, len: u64, cut_from: Option<usize>) -> Chunk {
+    fn give(&mut self, buffer: Buffer, len: u64, cut: Cut) -> Chunk {
         let offset = self.offset;
         self.offset += len;
-        Chunk { buffer, offset, end: self.offset, cut_from }
+        Chunk { buffer, offset, end: self.offset, cut }
     }
 
-    /// The last line, which has no end, if there is one. Nothing more is expected of the content.
+    /// The event that further lines could have continued, if there is one. They begin another then.
+    pub(crate) fn open_event(&mut self) -> Option<Chunk> {
+        if !self.has_open_event() {
+            return None;
+        }
+        let end = memrchr(b'\n', &self.carry)? + 1;
+        let rest = self.carry.split_off(end);
+        let event = std::mem::replace(&mut self.carry, rest);
+        let (_, cut) = self.all(&event);
+        self.note(&event);
+        Some(self.give(event.into(), end as u64, cut))
+    }
+
+    /// What is left: the last line, which has no end, and the event it belongs to. Nothing more is expected of the content.
     pub(crate) fn rest(&mut self) -> Result<Option<Chunk>, Fault> {
         if let Some(passed) = self.long {
             return self.give_long(passed, passed, &[]).map(Some);
@@ -289,7 +337,8 @@ impl Lines {
         }
         self.note(&rest);
         let len = rest.len() as u64;
-        Ok(Some(self.give(rest.into(), len, None)))
+        let (_, cut) = self.all(&rest);
+        Ok(Some(self.give(rest.into(), len, cut)))
     }
 
     /// Lets go of memory until there is more to read; a part of a line is read again then. For
@@ -345,7 +394,7 @@ mod tests {
                     assert_eq!(chunk.offset, next);
                     next = chunk.end;
                     let text = String::from_utf8(chunk.buffer.to_vec()).unwrap();
-                    all.push((chunk.offset, text, chunk.cut_from));
+                    all.push((chunk.offset, text, chunk.cut_from()));
                 }
                 Step::More => {}
                 Step::End => return all,

@@ -66,6 +66,7 @@ pub(super) fn als() -> Result<Box<dyn Decoder>> {
         data_dir: here,
         config_dir: here,
         shared: &Shared::default(),
+        decoder: None,
     };
     Ok(spec.build(&context)?)
 }

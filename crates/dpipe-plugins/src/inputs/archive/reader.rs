@@ -162,7 +162,7 @@ impl Reader {
         let file = self.context.env.files().open(path, Open::Read)?;
         let lines = Lines::new(file, self.context.line_bytes_max, self.decompression)?;
         lines.read_ahead();
-        Ok(lines)
+        Ok(lines.joined_by(self.context.multiline.clone()))
     }
 
     /// Opens the way into the pipeline, unless the file is to be left out.

@@ -39,6 +39,7 @@ async fn read(world: &InputWorld, dir: &Path, settings: Value) -> Result<Ended, 
         data_dir: Path::new("/nowhere"),
         config_dir: dir,
         shared: &Shared::default(),
+        decoder: None,
     });
     world.run(input.unwrap()).await
 }

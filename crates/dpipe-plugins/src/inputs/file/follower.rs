@@ -10,7 +10,7 @@ use dpipe_plugin::{Ended, InputContext, InputError};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::discovery::Folder;
-use super::tail::{Queue, State, Tail, Track};
+use super::tail::{Flush, Queue, State, Tail, Track};
 use super::turn::Next;
 use super::{Config, ReadFrom};
 use crate::reading::globs::Globs;
@@ -283,9 +283,13 @@ impl Follower {
             return;
         }
         let quiet = tail.changed.elapsed();
+        let event_timeout = self.context.multiline.as_ref().map_or(Duration::MAX, |m| m.timeout());
         let gone = !tail.named && tail.at_end && quiet >= self.config.close_after.duration();
         if tail.has_rest && (gone || quiet >= self.config.idle_line_after.duration()) {
-            tail.flush = true;
+            tail.flush = Some(Flush::All);
+            self.ready(id);
+        } else if tail.has_open_event && quiet >= event_timeout {
+            tail.flush = Some(Flush::Event);
             self.ready(id);
         } else if gone || !tail.named && matches!(tail.state, State::Ignored) {
             self.let_go(id);

@@ -27,10 +27,13 @@ pub(super) struct Tail {
     pub(super) changed: Instant,
     /// Whether everything was read when it was last looked at.
     pub(super) at_end: bool,
-    /// Whether something is kept back: a last line without its end.
+    /// Whether something is kept back: a last line without its end, or an event that its lines may
+    /// not be all of.
     pub(super) has_rest: bool,
-    /// Whether that line shall be given out now.
-    pub(super) flush: bool,
+    /// Whether that begins with whole lines of an event.
+    pub(super) has_open_event: bool,
+    /// What of it shall be given out now.
+    pub(super) flush: Option<Flush>,
     /// The credit that it did not get.
     pub(super) wanted: Option<usize>,
     /// The file that had the name before: it is finished first.
@@ -41,6 +44,15 @@ pub(super) struct Tail {
     pub(super) troubled: bool,
     /// The number of its last turn.
     pub(super) turn: u64,
+}
+
+/// What to give out although more may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// The event whose lines have come.
+    Event,
+    /// That, and a last line without its end.
+    All,
 }
 
 /// What to do with a file.
@@ -91,7 +103,8 @@ impl Tail {
             changed: Instant::now(),
             at_end: false,
             has_rest: false,
-            flush: false,
+            has_open_event: false,
+            flush: None,
             wanted: None,
             after: None,
             torn: false,

@@ -81,6 +81,7 @@ async fn follow(world: &InputWorld, logs: &Logs, settings: Value, test: impl Asy
         data_dir: Path::new("/nowhere"),
         config_dir: logs.0.path(),
         shared: &Shared::default(),
+        decoder: None,
     });
     let testing = async {
         let in_time = tokio::time::timeout(Duration::from_secs(1000), test()).await;
@@ -127,7 +128,7 @@ async fn lines_are_read_as_they_come() {
             logs.append("a.log", "three\n");
             logs.write("b.log", "four\r\n");
             logs.write("b.txt", "not meant\n");
-            expect(&world, vec!["one", "two", "three", "four\r"]).await;
+            expect(&world, vec!["one", "two", "three", "four"]).await;
         })
         .await;
         assert_eq!(world.gap(), None);
@@ -413,6 +414,29 @@ async fn a_line_without_its_end_is_kept_back_until_the_file_is_quiet() {
         expect(&world, vec!["one", "twoooo", "three"]).await;
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_of_one_event_are_joined_and_the_last_event_waits_for_more() {
+    let (mut world, logs) = (world(), Logs::new());
+    let rule = json!({ "continuation": "^ ", "timeout": "5s" });
+    world.multiline = Some(Arc::new(serde_json::from_value(rule).unwrap()));
+    logs.write("a.log", "one\n a\r\n b\ntwo\n c");
+    logs.write("b.log", " lost\n");
+    follow(&world, &logs, json!({ "idle_line_after": "60s" }), async || {
+        world.until(|world| world.lines() == ["one\n a\r\n b"]).await;
+        // Within the time, a line that continues the event is taken for one.
+        logs.append("a.log", "\n d\n e");
+        world.until(|world| world.lines().contains(&"two\n c\n d".to_owned())).await;
+        // The event was given out: what would have continued it is one of its own.
+        logs.append("a.log", "\n f\nthree\n");
+        world.until(|world| world.lines().contains(&" e\n f".to_owned())).await;
+    })
+    .await;
+    let mut lines = world.lines();
+    lines.sort();
+    assert_eq!(lines, [" e\n f", " lost", "one\n a\r\n b", "two\n c\n d"]);
+    assert_eq!(world.gap(), None);
 }
 
 #[tokio::test(start_paused = true)]

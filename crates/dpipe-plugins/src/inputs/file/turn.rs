@@ -8,7 +8,7 @@ use dpipe_plugin::{Chunk, Credit, Stream, StreamStart};
 
 use super::discovery::open_exactly;
 use super::follower::Follower;
-use super::tail::{Queue, State, Tail};
+use super::tail::{Flush, Queue, State, Tail};
 use crate::reading::content::Fault;
 use crate::reading::identity::Identity;
 use crate::reading::lines::{Lines, Step};
@@ -104,6 +104,7 @@ impl Follower {
             result => result?,
         };
         let lines = Lines::new(file, self.context.line_bytes_max, self.config.decompression)?;
+        let lines = lines.joined_by(self.context.multiline.clone());
         lines.read_ahead();
         self.close_some();
         let tail = self.tails.get_mut(&id).expect("its turn has come");
@@ -184,7 +185,7 @@ impl Follower {
         let tail = self.tails.get_mut(&id).expect("its turn has come");
         let lines = tail.lines.as_mut().expect("it was just looked at");
         let more = if lines.is_plain() { lines.unread(tail.seen.0) } else { u64::MAX };
-        if more == 0 && !tail.flush {
+        if more == 0 && tail.flush.is_none() {
             return Ok(self.end(id, identity));
         }
         let Some(stream) = self.stream(id, identity) else { return Ok(Next::Wait) };
@@ -197,14 +198,15 @@ impl Follower {
             tail.wanted = Some(most);
             return Ok(Next::Blocked);
         };
-        let flush = std::mem::take(&mut tail.flush);
+        let flush = tail.flush.take();
         let chunk = match lines.next(pool, most)? {
             Step::Chunk(chunk) => Some(chunk),
             Step::More => {
                 tail.flush = flush;
                 return Ok(Next::Again);
             }
-            Step::End if flush => {
+            Step::End if flush == Some(Flush::Event) => lines.open_event(),
+            Step::End if flush == Some(Flush::All) => {
                 if let Some(fault) = lines.torn() {
                     tail.torn = true;
                     let path = tail.path.display();
@@ -218,6 +220,7 @@ impl Follower {
         let Some(chunk) = chunk else { return Ok(self.end(id, identity)) };
         tail.at_end = false;
         tail.has_rest = false;
+        tail.has_open_event = false;
         self.note(id, identity)?;
         Ok(Next::Send(stream, chunk, credit))
     }
@@ -309,6 +312,7 @@ impl Follower {
         let torn = lines.torn().is_some();
         tail.at_end = true;
         tail.has_rest = lines.has_rest() || torn && !tail.torn;
+        tail.has_open_event = lines.has_open_event();
         if lines.is_plain() {
             lines.park();
         }
