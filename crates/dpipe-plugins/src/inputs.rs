@@ -4,6 +4,9 @@ mod archive;
 mod file;
 mod generate;
 mod stdin;
+mod tcp;
+mod udp;
+mod unix;
 
 use dpipe_plugin::{Entry, InputSpec};
 
@@ -13,4 +16,7 @@ pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
     Entry::input::<file::Config>(include_str!("inputs/file.rs")),
     Entry::input::<generate::Config>(include_str!("inputs/generate.rs")),
     Entry::input::<stdin::Config>(include_str!("inputs/stdin.rs")),
+    Entry::input::<tcp::Config>(include_str!("inputs/tcp.rs")),
+    Entry::input::<udp::Config>(include_str!("inputs/udp.rs")),
+    Entry::input::<unix::Config>(include_str!("inputs/unix.rs")),
 ];

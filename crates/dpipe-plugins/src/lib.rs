@@ -3,9 +3,11 @@
 
 mod arrival;
 mod codecs;
+mod framer;
 pub mod game_events;
 mod inputs;
 mod json_body;
+mod net;
 mod outputs;
 mod pairs;
 mod reading;

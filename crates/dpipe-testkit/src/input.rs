@@ -130,19 +130,23 @@ impl InputWorld {
     /// # Errors
     /// Those of the input.
     pub async fn run(&self, input: Box<dyn Input>) -> Result<Ended, InputError> {
-        input
-            .run(InputContext {
-                env: self.env.clone(),
-                node: "in".into(),
-                shutdown: self.shutdown.clone(),
-                door: Arc::new(TestDoor(self.inside.clone())),
-                checkpoints: self.inside.clone(),
-                pool: self.pool.clone(),
-                line_bytes_max: self.line_bytes_max,
-                multiline: self.multiline.clone(),
-                id_key: [7; 32],
-            })
-            .await
+        input.run(self.context()).await
+    }
+
+    /// What an input is lent, for one that is not run as a whole.
+    #[must_use]
+    pub fn context(&self) -> InputContext {
+        InputContext {
+            env: self.env.clone(),
+            node: "in".into(),
+            shutdown: self.shutdown.clone(),
+            door: Arc::new(TestDoor(self.inside.clone())),
+            checkpoints: self.inside.clone(),
+            pool: self.pool.clone(),
+            line_bytes_max: self.line_bytes_max,
+            multiline: self.multiline.clone(),
+            id_key: [7; 32],
+        }
     }
 
     /// Tells the input to stop.

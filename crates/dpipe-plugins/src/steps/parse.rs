@@ -178,11 +178,7 @@ mod tests {
 
     #[test]
     fn plain_text_is_a_message_too() {
-        check(
-            "parse: { codec: als, remove: true }",
-            r#"us,1700000000,{"a":1}"#,
-            r#"{"a":1}"#,
-        );
+        check("parse: { codec: als, remove: true }", r#"us,1700000000,{"a":1}"#, r#"{"a":1}"#);
     }
 
     #[test]

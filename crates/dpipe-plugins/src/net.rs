@@ -1,0 +1,12 @@
+//! What the inputs that listen share: addresses, bounds on clients, and the reading of a connection.
+
+mod address;
+mod bounds;
+mod connection;
+mod datagrams;
+mod server;
+
+pub(crate) use address::{Listen, is_reachable_from_elsewhere};
+pub(crate) use bounds::Bounds;
+pub(crate) use datagrams::{DatagramSocket, Datagrams};
+pub(crate) use server::{Service, announce, cannot_listen};
