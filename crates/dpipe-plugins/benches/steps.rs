@@ -46,6 +46,17 @@ const STEPS: &[(&str, Option<u32>)] = &[
     ("currency: { amount: data.amount, currency: data.currency, into: _usd }", None),
 ];
 
+/// The same on events of a web server.
+const WEB_STEPS: &[&str] = &[
+    "timestamp: { field: at.iso8601, formats: iso8601 }",
+    "timestamp: { field: at.iso8601, formats: '%Y-%m-%dT%H:%M:%S.%3f%z' }",
+    "timestamp: { field: at.local, formats: iso8601, timezone: Europe/Berlin }",
+    "timestamp: { field: at.httpd, formats: httpd }",
+    "timestamp: { field: at.httpd, formats: '%d/%b/%Y:%H:%M:%S %z' }",
+    "timestamp: { field: at.syslog, formats: syslog }",
+    "timestamp: { field: at.unix, formats: unix }",
+];
+
 fn main() {
     // Under `cargo test --benches` there is nothing to measure.
     if std::env::args().any(|argument| argument == "--test") {
@@ -58,6 +69,12 @@ fn main() {
         if filter.as_ref().is_none_or(|wanted| settings.starts_with(wanted.as_str())) {
             let before = before.map_or_else(|| "-".to_owned(), |before| before.to_string());
             println!("{:>8.1}  {before:>8}  {settings}", measure(settings, &decoded));
+        }
+    }
+    let decoded = batch(&web_events());
+    for settings in WEB_STEPS {
+        if filter.as_ref().is_none_or(|wanted| settings.starts_with(wanted.as_str())) {
+            println!("{:>8.1}  {:>8}  {settings}", measure(settings, &decoded), "-");
         }
     }
 }
@@ -90,6 +107,18 @@ fn events() -> String {
         let (uid, level, amount) = (n * 7919 % 100_000, n % 60, n % 100);
         format!(
             r#"@2014-06-01 {{"uri":"/api/v1/quest/complete","message":"user {uid} finished quest {level} of 120 in 35.2s","_log_info":{{"uid":"{uid}","snsid":"100000{uid}","level":{level},"gold":1{n}00,"exp":1{n}23,"ip":"{ip}","elapsed":0.0{level},"method":"POST","class":"Quest","locale":"en_US","null":null}},"data":{{"amount":{amount}.99,"currency":"{currency}","item":"gem_{level}","quantity":1}},"trace":"Quest.php:120 -> Reward.php:77 -> Inventory.php:312 -> Item.php:19","host":"fp-rs-{level}","flags":[1,2,3]}}"#
+        )
+    };
+    (0..EVENTS).map(event).collect::<Vec<_>>().join("\n")
+}
+
+/// Events like those of a web server, no two alike.
+fn web_events() -> String {
+    let event = |n: usize| {
+        let (minute, second) = (n / 60, n % 60);
+        format!(
+            r#"{{"at":{{"iso8601":"2014-06-01T12:{minute:02}:{second:02}.250Z","local":"2014-06-01 14:{minute:02}:{second:02}","httpd":"01/Jun/2014:12:{minute:02}:{second:02} +0000","syslog":"Jun  1 12:{minute:02}:{second:02}","unix":{}.250}}}}"#,
+            1_401_624_000 + n
         )
     };
     (0..EVENTS).map(event).collect::<Vec<_>>().join("\n")

@@ -14,6 +14,7 @@ mod reading;
 mod standard_output;
 mod steps;
 mod target;
+mod times;
 mod watched;
 
 use dpipe_plugin::Registry;

@@ -12,6 +12,7 @@ mod remove;
 mod rename;
 mod route;
 mod set;
+mod timestamp;
 
 use dpipe_plugin::{Entry, StepSpec};
 
@@ -29,4 +30,5 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<rename::Config>(include_str!("steps/rename.rs")),
     Entry::step::<route::Config>(include_str!("steps/route.rs")),
     Entry::step::<set::Config>(include_str!("steps/set.rs")),
+    Entry::step::<timestamp::Config>(include_str!("steps/timestamp.rs")),
 ];
