@@ -58,6 +58,7 @@ impl Core {
         BuildContext {
             env: &self.env,
             node,
+            step: 0,
             data_dir: &self.plan.data_dir,
             config_dir: &self.plan.config_dir,
             shared: &self.shared,

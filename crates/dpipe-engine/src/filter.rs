@@ -34,12 +34,13 @@ pub(crate) struct Filtered {
 impl LiveFilter {
     pub(crate) fn build(core: &Core, number: usize) -> Result<Self, BuildError> {
         let plan = &core.plan.filters[number];
-        let context = core.build_context(&plan.name);
-        let build = |step: &dpipe_config::plan::StepPlan| {
-            let context = BuildContext { decoder: step.decoder.as_deref(), ..context };
-            Ok(LiveStep { step: step.spec.build(&context)?, when: step.when.clone() })
+        let name = &plan.name;
+        let build = |(step, plan): (usize, &dpipe_config::plan::StepPlan)| {
+            let decoder = plan.decoder.as_deref();
+            let context = BuildContext { step, decoder, ..core.build_context(name) };
+            Ok(LiveStep { step: plan.spec.build(&context)?, when: plan.when.clone() })
         };
-        let steps = plan.steps.iter().map(build).collect::<Result<_, BuildError>>()?;
+        let steps = plan.steps.iter().enumerate().map(build).collect::<Result<_, BuildError>>()?;
         Ok(LiveFilter { number, steps, context: StepContext::default() })
     }
 

@@ -50,8 +50,8 @@ pub(crate) struct Slot {
     pub(crate) time: Timestamp,
     /// The newest edit of its chain, or [`overlay::NONE`].
     pub(crate) edits: u32,
-    /// Tells apart events that were split from one line.
-    pub(crate) ordinal: u32,
+    /// Tells apart events that were split from one line; see [`child_ordinal`].
+    pub(crate) ordinal: u64,
     pub(crate) area_len: u16,
     pub(crate) body_kind: BodyKind,
     pub(crate) body_is_own: bool,
@@ -86,6 +86,19 @@ pub enum Selection {
 }
 
 impl Selection {
+    /// None of so many events yet; see [`Selection::add`].
+    #[must_use]
+    pub fn none(events: usize) -> Selection {
+        Selection::Bits(vec![0; events.div_ceil(64)])
+    }
+
+    /// Selects the event at `index` as well.
+    pub fn add(&mut self, index: usize) {
+        if let Selection::Bits(words) = self {
+            words[index / 64] |= 1 << (index % 64);
+        }
+    }
+
     /// Whether the event at `index` is selected.
     #[must_use]
     pub fn contains(&self, index: usize) -> bool {

@@ -110,6 +110,17 @@ impl<'a> EventRef<'a> {
         }
     }
 
+    /// The whole body as a value: an object, also of a plain text.
+    #[must_use]
+    pub fn body(&self) -> Value<'a> {
+        if self.is_text() || self.slot.edits != overlay::NONE {
+            let mut json = Vec::new();
+            self.write_json(&mut json);
+            return Value::Object(Cow::Owned(json));
+        }
+        Value::Object(Cow::Borrowed(self.body_bytes()))
+    }
+
     /// A piece of metadata as a value; `None` where the event has none of it.
     #[must_use]
     pub fn meta(&self, meta: Meta) -> Option<Value<'a>> {
@@ -154,6 +165,12 @@ impl<'a> EventRef<'a> {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.batch.base_offset + u64::from(self.slot.start)
+    }
+
+    /// Tells apart the events that were split from one; 0 for one as it was read.
+    #[must_use]
+    pub fn ordinal(&self) -> u64 {
+        self.slot.ordinal
     }
 
     /// Its deterministic id.

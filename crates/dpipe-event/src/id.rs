@@ -36,12 +36,14 @@ impl EventId {
     /// The id of the event that starts at `offset` of the stream; `ordinal` tells apart events that
     /// were split from one.
     #[must_use]
-    pub fn derive(stream: StreamId, offset: u64, ordinal: u32) -> Self {
-        let mut input = [0; 28];
+    pub fn derive(stream: StreamId, offset: u64, ordinal: u64) -> Self {
+        let mut input = [0; 32];
         input[..16].copy_from_slice(&stream.0);
         input[16..24].copy_from_slice(&offset.to_le_bytes());
         input[24..].copy_from_slice(&ordinal.to_le_bytes());
-        EventId(first_half(blake3::hash(&input).as_bytes()))
+        // Hardly an event needs all of its ordinal, and ids are older than long ones.
+        let used = if ordinal <= u64::from(u32::MAX) { &input[..28] } else { &input[..] };
+        EventId(first_half(blake3::hash(used).as_bytes()))
     }
 }
 
@@ -83,6 +85,7 @@ mod tests {
         assert_eq!(id, EventId::derive(stream, 7, 0));
         assert_ne!(id, EventId::derive(stream, 8, 0));
         assert_ne!(id, EventId::derive(stream, 7, 1));
+        assert_ne!(id, EventId::derive(stream, 7, 1 << 32));
         assert_eq!(id.to_string().len(), 32);
     }
 }

@@ -17,6 +17,8 @@ pub struct BuildContext<'a> {
     pub env: &'a Arc<dyn Env>,
     /// The node's name: its key in the configuration.
     pub node: &'a str,
+    /// Which step of its filter this is, counted from 0; 0 for everything else.
+    pub step: usize,
     /// Where dpipe keeps its own files.
     pub data_dir: &'a Path,
     /// The folder of the configuration file: relative paths start here.
@@ -28,6 +30,17 @@ pub struct BuildContext<'a> {
 }
 
 impl BuildContext<'_> {
+    /// What the lanes' copies of this one plugin share, and nobody else; made by `make` the first
+    /// time, and still there when the plugin is built anew after a failure.
+    pub fn own<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let name = format!("{}#{}", self.node, self.step);
+        let made: Result<Arc<T>, std::convert::Infallible> =
+            self.shared.get_or_make(&name, || Ok(make()));
+        match made {
+            Ok(own) => own,
+        }
+    }
+
     /// A path of the configuration: relative ones start at the configuration's folder, and
     /// `{data_dir}` at the front stands for the data directory.
     #[must_use]

@@ -2,11 +2,13 @@
 //! list per role.
 
 mod arrival;
+mod bounded;
 mod codecs;
 mod framer;
 pub mod game_events;
 mod inputs;
 mod json_body;
+mod keys;
 mod net;
 mod outputs;
 mod pairs;

@@ -3,6 +3,7 @@
 mod bucket;
 mod convert;
 mod currency;
+mod dedupe;
 mod drop;
 mod geoip;
 mod keep;
@@ -11,7 +12,9 @@ mod parse;
 mod remove;
 mod rename;
 mod route;
+mod sample;
 mod set;
+mod throttle;
 mod timestamp;
 
 use dpipe_plugin::{Entry, StepSpec};
@@ -21,6 +24,7 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<bucket::Config>(include_str!("steps/bucket.rs")),
     Entry::step::<convert::Config>(include_str!("steps/convert.rs")),
     Entry::step::<currency::Config>(include_str!("steps/currency.rs")),
+    Entry::step::<dedupe::Config>(include_str!("steps/dedupe.rs")),
     Entry::step::<drop::Config>(include_str!("steps/drop.rs")),
     Entry::step::<geoip::Config>(include_str!("steps/geoip.rs")),
     Entry::step::<keep::Config>(include_str!("steps/keep.rs")),
@@ -29,6 +33,8 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<remove::Config>(include_str!("steps/remove.rs")),
     Entry::step::<rename::Config>(include_str!("steps/rename.rs")),
     Entry::step::<route::Config>(include_str!("steps/route.rs")),
+    Entry::step::<sample::Config>(include_str!("steps/sample.rs")),
     Entry::step::<set::Config>(include_str!("steps/set.rs")),
+    Entry::step::<throttle::Config>(include_str!("steps/throttle.rs")),
     Entry::step::<timestamp::Config>(include_str!("steps/timestamp.rs")),
 ];

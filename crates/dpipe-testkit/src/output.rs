@@ -80,6 +80,7 @@ impl OutputCheck {
         let context = BuildContext {
             env: &self.env,
             node: "out",
+            step: 0,
             data_dir: &data_dir,
             config_dir: &self.folder,
             shared: &self.shared,

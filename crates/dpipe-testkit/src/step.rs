@@ -1,5 +1,6 @@
 //! Checks of steps: settings and events in, events and counts out, all as text.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +72,7 @@ pub struct StepCheck {
     decoder: Option<Arc<dyn DecoderSpec>>,
     when: Option<Condition>,
     step: Box<dyn Step>,
+    now: Timestamp,
 }
 
 /// Where the configuration file of a checked step lies.
@@ -128,8 +130,9 @@ impl StepCheck {
             env.put(in_config_dir(name), *bytes);
         }
         let shared = Arc::new(Shared::default());
-        let step = build(&*spec, decoder.as_deref(), &env, &shared)?;
-        Ok(StepCheck { env, shared, spec, decoder, when, step })
+        let now = Timestamp::default();
+        let step = build(&*spec, (decoder.as_deref(), 0), &env, &shared)?;
+        Ok(StepCheck { env, shared, spec, decoder, when, step, now })
     }
 
     /// The same step on another lane.
@@ -138,11 +141,33 @@ impl StepCheck {
     /// If it cannot be built.
     #[must_use]
     pub fn another_lane(&self) -> Self {
+        self.another_place(0)
+    }
+
+    /// A step of the same settings at another place of the filter, counted from 0.
+    ///
+    /// # Panics
+    /// If it cannot be built.
+    #[must_use]
+    pub fn another_place(&self, place: usize) -> Self {
         let (env, shared) = (self.env.clone(), self.shared.clone());
         let (spec, when, decoder) = (self.spec.clone(), self.when.clone(), self.decoder.clone());
-        let step = build(&*spec, decoder.as_deref(), &env, &shared)
+        let step = build(&*spec, (decoder.as_deref(), place), &env, &shared)
             .expect("what one lane can build, two can");
-        StepCheck { env, shared, spec, decoder, when, step }
+        StepCheck { env, shared, spec, decoder, when, step, now: self.now }
+    }
+
+    /// Builds the step anew, as after a panic.
+    ///
+    /// # Panics
+    /// If it cannot be built.
+    pub fn rebuild(&mut self) {
+        *self = self.another_lane();
+    }
+
+    /// Moves the clock to so many milliseconds since 1970.
+    pub fn set_now_millis(&mut self, now: i64) {
+        self.now = Timestamp::from_millis(now);
     }
 
     /// Puts a file in the place of the one of this name.
@@ -169,8 +194,13 @@ impl StepCheck {
         let context = self.run_batch(&mut batch);
 
         let filtered: u64 = context.filtered.iter().map(|(_, count)| count).sum();
-        let published: usize = context.published.iter().map(|(_, batch)| batch.len()).sum();
-        let after = batch.len() + published + filtered as usize;
+        let published = context.published.iter().flat_map(|(_, batch)| batch.iter());
+        let left: Vec<_> = batch.iter().chain(published).collect();
+        let ids: HashSet<_> = left.iter().map(|event| (event.offset(), event.ordinal())).collect();
+        assert_eq!(ids.len(), left.len(), "no two events are the same");
+        // Events that were split from one have its offset.
+        let offsets: HashSet<_> = ids.iter().map(|(offset, _)| offset).collect();
+        let after = offsets.len() + filtered as usize;
         assert_eq!(before, after, "in = left + published + filtered");
 
         let mut lines = Vec::new();
@@ -189,14 +219,14 @@ impl StepCheck {
             Some(when) => Selection::of(batch, |event| when.matches(event)),
             None => Selection::All,
         };
-        let mut context = StepContext::default();
+        let mut context = StepContext { now: self.now, ..StepContext::default() };
         self.step.run(batch, &selection, &mut context);
         context
     }
 
     /// Ticks the step; says what came of it.
     pub fn tick(&mut self) -> String {
-        let mut context = StepContext::default();
+        let mut context = StepContext { now: self.now, ..StepContext::default() };
         self.step.tick(&mut context);
         let mut lines = Vec::new();
         report(&context, &mut lines);
@@ -307,7 +337,7 @@ fn own_settings(node: &Node, takes_codec: bool) -> Node {
 
 fn build(
     spec: &dyn StepSpec,
-    decoder: Option<&dyn DecoderSpec>,
+    (decoder, step): (Option<&dyn DecoderSpec>, usize),
     env: &MemoryEnv,
     shared: &Shared,
 ) -> Result<Box<dyn Step>, String> {
@@ -315,6 +345,7 @@ fn build(
     let context = BuildContext {
         env: &env,
         node: "step",
+        step,
         data_dir: Path::new("/var/dpipe"),
         config_dir: Path::new(CONFIG_DIR),
         shared,

@@ -114,6 +114,7 @@ fn data_dir_and_tenant_settings_are_put_in_by_binding() {
     let context = BuildContext {
         env: &env,
         node: "copy",
+        step: 0,
         data_dir: std::path::Path::new("/data"),
         config_dir: std::path::Path::new("/etc"),
         shared: &shared,

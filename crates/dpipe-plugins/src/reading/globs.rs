@@ -248,6 +248,7 @@ mod tests {
         let context = BuildContext {
             env: &env,
             node: "logs",
+            step: 0,
             data_dir: &dir.join("data"),
             config_dir: dir,
             shared: &shared,

@@ -63,6 +63,7 @@ pub(super) fn als() -> Result<Box<dyn Decoder>> {
     let context = BuildContext {
         env: &env,
         node: "micro",
+        step: 0,
         data_dir: here,
         config_dir: here,
         shared: &Shared::default(),

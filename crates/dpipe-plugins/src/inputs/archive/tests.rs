@@ -36,6 +36,7 @@ async fn read(world: &InputWorld, dir: &Path, settings: Value) -> Result<Ended, 
     let input = config.build(&BuildContext {
         env: &env,
         node: "in",
+        step: 0,
         data_dir: Path::new("/nowhere"),
         config_dir: dir,
         shared: &Shared::default(),

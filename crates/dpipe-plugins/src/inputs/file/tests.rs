@@ -78,6 +78,7 @@ async fn follow(world: &InputWorld, logs: &Logs, settings: Value, test: impl Asy
     let input = config.build(&BuildContext {
         env: &env,
         node: "in",
+        step: 0,
         data_dir: Path::new("/nowhere"),
         config_dir: logs.0.path(),
         shared: &Shared::default(),
