@@ -55,6 +55,17 @@ const WEB_STEPS: &[&str] = &[
     "timestamp: { field: at.httpd, formats: '%d/%b/%Y:%H:%M:%S %z' }",
     "timestamp: { field: at.syslog, formats: syslog }",
     "timestamp: { field: at.unix, formats: unix }",
+    "dedupe: {}",
+    "dedupe: { fields: at.unix }",
+    "throttle: { events: 100, key: at.unix }",
+    "sample: { rate: 10 }",
+    "sample: { rate: 10, key: at.unix }",
+    "hash: { fields: at.iso8601, into: digest, algorithm: xxh3 }",
+    "hash: { fields: at.iso8601, into: digest }",
+    "hash: { fields: at.iso8601, into: digest, key: secret }",
+    "hash: { fields: at.iso8601, into: digest, algorithm: sha256, key: secret }",
+    "flatten: {}",
+    "nest: { field: at, prefix: iso, into: iso }",
 ];
 
 fn main() {

@@ -5,8 +5,11 @@ mod convert;
 mod currency;
 mod dedupe;
 mod drop;
+mod flatten;
 mod geoip;
+mod hash;
 mod keep;
+mod nest;
 mod normalize;
 mod parse;
 mod remove;
@@ -26,8 +29,11 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<currency::Config>(include_str!("steps/currency.rs")),
     Entry::step::<dedupe::Config>(include_str!("steps/dedupe.rs")),
     Entry::step::<drop::Config>(include_str!("steps/drop.rs")),
+    Entry::step::<flatten::Config>(include_str!("steps/flatten.rs")),
     Entry::step::<geoip::Config>(include_str!("steps/geoip.rs")),
+    Entry::step::<hash::Config>(include_str!("steps/hash.rs")),
     Entry::step::<keep::Config>(include_str!("steps/keep.rs")),
+    Entry::step::<nest::Config>(include_str!("steps/nest.rs")),
     Entry::step::<normalize::Config>(include_str!("steps/normalize.rs")),
     Entry::step::<parse::Config>(include_str!("steps/parse.rs")),
     Entry::step::<remove::Config>(include_str!("steps/remove.rs")),
