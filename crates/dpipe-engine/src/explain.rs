@@ -242,10 +242,14 @@ impl Walk {
     }
 }
 
+/// The event, or a line for each of those that it was split into.
 fn body(batch: &Batch) -> String {
     let mut out = Vec::new();
-    if !batch.is_empty() {
-        batch.get(0).write_json(&mut out);
+    for (index, event) in batch.iter().enumerate() {
+        if index > 0 {
+            out.push(b'\n');
+        }
+        event.write_json(&mut out);
     }
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -132,10 +132,17 @@ impl Batch {
         self.slots.is_empty()
     }
 
-    /// The raw bytes of its events, added up.
+    /// The raw bytes of its events, added up; those of events that were split from one count once.
     #[must_use]
     pub fn raw_bytes(&self) -> usize {
-        self.slots.iter().map(|slot| slot.len as usize).sum()
+        let mut last = None;
+        let mut bytes = 0;
+        for slot in &self.slots {
+            if last.replace(slot.start) != Some(slot.start) {
+                bytes += slot.len as usize;
+            }
+        }
+        bytes
     }
 
     /// Where it comes from.

@@ -18,6 +18,7 @@ mod overlay;
 mod path;
 mod receipt;
 mod record;
+mod split;
 mod time;
 mod value;
 
@@ -31,5 +32,6 @@ pub use origin::{Origin, logfile_name};
 pub use path::{Path, PathError, Segment};
 pub use receipt::{Progress, Receipt};
 pub use record::{Record, RecordKey, RecordWriter};
+pub use split::Parts;
 pub use time::{Civil, Timestamp};
 pub use value::{Entries, Text, Value};

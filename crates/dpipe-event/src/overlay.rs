@@ -129,6 +129,23 @@ impl Own {
         *head = self.edits.len() as u32 - 1;
     }
 
+    /// A chain of the same edits, which can be changed without changing this one.
+    pub(crate) fn copy_chain(&mut self, head: u32) -> u32 {
+        let mut copy = NONE;
+        let mut last = None;
+        let mut at = head;
+        while let Some(&edit) = self.edits.get(at as usize) {
+            at = edit.next;
+            let index = self.edits.len() as u32;
+            self.edits.push(Edit { next: NONE, ..edit });
+            match last.replace(index) {
+                Some(before) => self.edits[before as usize].next = index,
+                None => copy = index,
+            }
+        }
+        copy
+    }
+
     /// Gives an earlier edit another value, and turns a removal into a replacement.
     pub(crate) fn overwrite(&mut self, index: u32, write: impl FnOnce(&mut Vec<u8>)) {
         let at = self.bytes.len();

@@ -90,7 +90,8 @@ impl<'a> Text<'a> {
 
 impl<'a> Value<'a> {
     /// The value of JSON bytes that were validated before (one value, no space around it).
-    pub(crate) fn of_json(bytes: &'a [u8]) -> Value<'a> {
+    #[must_use]
+    pub fn of_json(bytes: &'a [u8]) -> Value<'a> {
         match bytes.first() {
             Some(b'{') => Value::Object(Cow::Borrowed(bytes)),
             Some(b'[') => Value::Array(Cow::Borrowed(bytes)),

@@ -65,6 +65,8 @@ const WEB_STEPS: &[&str] = &[
     "hash: { fields: at.iso8601, into: digest, key: secret }",
     "hash: { fields: at.iso8601, into: digest, algorithm: sha256, key: secret }",
     "flatten: {}",
+    "split: { field: items }",
+    "split: { field: items, merge: true }",
     "nest: { field: at, prefix: iso, into: iso }",
 ];
 
@@ -128,8 +130,8 @@ fn web_events() -> String {
     let event = |n: usize| {
         let (minute, second) = (n / 60, n % 60);
         format!(
-            r#"{{"at":{{"iso8601":"2014-06-01T12:{minute:02}:{second:02}.250Z","local":"2014-06-01 14:{minute:02}:{second:02}","httpd":"01/Jun/2014:12:{minute:02}:{second:02} +0000","syslog":"Jun  1 12:{minute:02}:{second:02}","unix":{}.250}}}}"#,
-            1_401_624_000 + n
+            r#"{{"at":{{"iso8601":"2014-06-01T12:{minute:02}:{second:02}.250Z","local":"2014-06-01 14:{minute:02}:{second:02}","httpd":"01/Jun/2014:12:{minute:02}:{second:02} +0000","syslog":"Jun  1 12:{minute:02}:{second:02}","unix":{}.250}},"items":[{{"id":{n},"price":1.50}},{{"id":7,"price":2}},{{"id":8}},{{"id":9}}]}}"#,
+            1_401_624_000 + n,
         )
     };
     (0..EVENTS).map(event).collect::<Vec<_>>().join("\n")

@@ -17,6 +17,7 @@ mod rename;
 mod route;
 mod sample;
 mod set;
+mod split;
 mod throttle;
 mod timestamp;
 
@@ -41,6 +42,7 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<route::Config>(include_str!("steps/route.rs")),
     Entry::step::<sample::Config>(include_str!("steps/sample.rs")),
     Entry::step::<set::Config>(include_str!("steps/set.rs")),
+    Entry::step::<split::Config>(include_str!("steps/split.rs")),
     Entry::step::<throttle::Config>(include_str!("steps/throttle.rs")),
     Entry::step::<timestamp::Config>(include_str!("steps/timestamp.rs")),
 ];
