@@ -179,6 +179,10 @@ impl Stream for StreamHandle {
         self.0.lend(bytes)
     }
 
+    fn is_over_rate(&self) -> bool {
+        !self.0.tenant.rate_allows()
+    }
+
     fn send(&self, chunk: Chunk, credit: Credit) -> BoxFuture<'_, ()> {
         let receipt = self.0.progress.open(chunk.end, credit.into_held());
         let work = Work { stream: self.0.clone(), chunk, receipt };

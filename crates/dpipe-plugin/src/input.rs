@@ -175,6 +175,11 @@ pub trait Stream: Send + Sync {
     /// Leave to read `bytes`, if there is room now.
     fn try_reserve(&self, bytes: usize) -> Option<Credit>;
 
+    /// Whether there is no leave because the tenant is over its rate, and not for want of room.
+    fn is_over_rate(&self) -> bool {
+        false
+    }
+
     /// Sends a chunk to the stream's lane, waiting while that is busy.
     fn send(&self, chunk: Chunk, credit: Credit) -> BoxFuture<'_, ()>;
 

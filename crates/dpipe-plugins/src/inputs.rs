@@ -3,6 +3,7 @@
 mod archive;
 mod file;
 mod generate;
+mod http;
 mod stdin;
 mod tcp;
 mod udp;
@@ -15,6 +16,7 @@ pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
     Entry::input::<archive::Config>(include_str!("inputs/archive.rs")),
     Entry::input::<file::Config>(include_str!("inputs/file.rs")),
     Entry::input::<generate::Config>(include_str!("inputs/generate.rs")),
+    Entry::input::<http::Config>(include_str!("inputs/http.rs")),
     Entry::input::<stdin::Config>(include_str!("inputs/stdin.rs")),
     Entry::input::<tcp::Config>(include_str!("inputs/tcp.rs")),
     Entry::input::<udp::Config>(include_str!("inputs/udp.rs")),

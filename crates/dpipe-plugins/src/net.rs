@@ -7,6 +7,6 @@ mod datagrams;
 mod server;
 
 pub(crate) use address::{Listen, is_reachable_from_elsewhere};
-pub(crate) use bounds::Bounds;
+pub(crate) use bounds::{Bounds, Guests, Place};
 pub(crate) use datagrams::{DatagramSocket, Datagrams};
-pub(crate) use server::{Service, announce, cannot_listen};
+pub(crate) use server::{Listener, Peer, Service, announce, cannot_listen};
