@@ -5,7 +5,7 @@ use dpipe_plugin::{Cut, Part};
 use hyper::StatusCode;
 
 use super::Kind;
-use super::answer::{self, Answer};
+use super::answer::{self, Refusal};
 use super::json_values;
 
 /// The events of a body: bytes with their cut, in order.
@@ -33,7 +33,7 @@ pub(super) fn frames(
     kind: Kind,
     form_field: &str,
     line_bytes_max: usize,
-) -> Result<Frames, Answer> {
+) -> Result<Frames, Refusal> {
     match kind {
         Kind::Json => {
             let parts = json_values::parts(&body).map_err(|(at, reason)| {

@@ -6,7 +6,7 @@ use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use hyper::StatusCode;
 use zstd::stream::raw::{DParameter, Operation};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Refusal};
 
 /// The largest window of zstd: 8 MiB, as RFC 8878 wants decoders to support.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -90,7 +90,7 @@ impl Write for Limited {
 
 impl Inflate {
     /// Unpacks what a Content-Encoding names.
-    pub(super) fn new(encoding: &str, max: usize) -> Result<Inflate, Answer> {
+    pub(super) fn new(encoding: &str, max: usize) -> Result<Inflate, Refusal> {
         let out = Limited { bytes: Vec::new(), max, is_over: false };
         let decoder = match encoding {
             "" | "identity" => Decoder::Plain(out),
@@ -112,7 +112,7 @@ impl Inflate {
     }
 
     /// Unpacks a further piece.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), Answer> {
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), Refusal> {
         self.packed += piece.len();
         let written = match &mut self.decoder {
             Decoder::Plain(out) => out.write_all(piece),
@@ -124,7 +124,7 @@ impl Inflate {
     }
 
     /// The whole body.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, Answer> {
+    pub(super) fn finish(mut self) -> Result<Vec<u8>, Refusal> {
         let ended = match &mut self.decoder {
             Decoder::Plain(_) => Ok(()),
             Decoder::Gzip(decoder) => decoder.try_finish(),
@@ -149,7 +149,7 @@ impl Inflate {
         }
     }
 
-    fn judge(&self, result: io::Result<()>) -> Result<(), Answer> {
+    fn judge(&self, result: io::Result<()>) -> Result<(), Refusal> {
         let Limited { bytes, max, is_over } = self.out();
         if *is_over {
             return Err(too_large(*max));
@@ -164,12 +164,12 @@ impl Inflate {
 }
 
 /// The answer to a body over the limit.
-pub(super) fn too_large(max: usize) -> Answer {
+pub(super) fn too_large(max: usize) -> Refusal {
     let reason = format!("the body is longer than {max} bytes");
     answer::refused(StatusCode::PAYLOAD_TOO_LARGE, reason)
 }
 
-fn broken(error: &io::Error) -> Answer {
+fn broken(error: &io::Error) -> Refusal {
     answer::refused(StatusCode::BAD_REQUEST, format!("the body cannot be unpacked: {error}"))
 }
 

@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tokio::time::timeout;
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Refusal};
 use super::body::{self, Frames};
 use super::inflate::{self, Inflate};
 use super::keys::{Known, UnderWay};
@@ -25,10 +25,10 @@ const KEY_BYTES_MAX: usize = 256;
 
 impl Client {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
-        self.try_answer(request).await.unwrap_or_else(|refusal| refusal)
+        self.try_answer(request).await.unwrap_or_else(|refusal| *refusal)
     }
 
-    async fn try_answer(&self, request: Request<Incoming>) -> Result<Answer, Answer> {
+    async fn try_answer(&self, request: Request<Incoming>) -> Result<Answer, Refusal> {
         let (head, incoming) = request.into_parts();
         if head.uri.path() == HEALTH && self.server.config.path != HEALTH {
             return self.health(&head);
@@ -67,7 +67,7 @@ impl Client {
         Ok(answer::taken(events))
     }
 
-    fn health(&self, head: &Parts) -> Result<Answer, Answer> {
+    fn health(&self, head: &Parts) -> Result<Answer, Refusal> {
         if head.method != Method::GET && head.method != Method::HEAD {
             return Err(answer::wrong_method("GET"));
         }
@@ -77,7 +77,7 @@ impl Client {
         }
     }
 
-    fn key<'a>(&self, head: &'a Parts) -> Result<Option<&'a str>, Answer> {
+    fn key<'a>(&self, head: &'a Parts) -> Result<Option<&'a str>, Refusal> {
         match header(head, &IDEMPOTENCY_KEY) {
             "" => Ok(None),
             key if key.len() <= KEY_BYTES_MAX => Ok(Some(key)),
@@ -89,7 +89,7 @@ impl Client {
     }
 
     /// The whole body, unpacked.
-    async fn collect(&self, head: &Parts, mut incoming: Incoming) -> Result<Vec<u8>, Answer> {
+    async fn collect(&self, head: &Parts, mut incoming: Incoming) -> Result<Vec<u8>, Refusal> {
         let config = &self.server.config;
         let max = usize::try_from(config.body_bytes_max.bytes()).unwrap_or(usize::MAX);
         if incoming.size_hint().lower() > max as u64 {
@@ -119,13 +119,13 @@ impl Client {
         inflate.finish()
     }
 
-    fn pressed(&self, reason: &'static str) -> Answer {
+    fn pressed(&self, reason: &'static str) -> Refusal {
         self.server.context.door.skipped(reason, 1);
         answer::later(StatusCode::SERVICE_UNAVAILABLE, "too many bodies at a time")
     }
 
     /// Sends the events, and waits as long as an answer has to.
-    async fn take(&self, frames: Frames, key: Option<&UnderWay>) -> Result<(), Answer> {
+    async fn take(&self, frames: Frames, key: Option<&UnderWay>) -> Result<(), Refusal> {
         let bytes: usize = frames.chunks.iter().map(|(buffer, _)| buffer.len()).sum();
         if bytes == 0 {
             return Ok(());
@@ -173,7 +173,7 @@ impl Client {
         arrived.is_ok() && stream.settled() >= end
     }
 
-    fn keyed(&self, key: &str) -> Result<Arc<dyn Stream>, Answer> {
+    fn keyed(&self, key: &str) -> Result<Arc<dyn Stream>, Refusal> {
         let context = &self.server.context;
         let parts: [&[u8]; 3] = [b"http-key", context.node.as_bytes(), key.as_bytes()];
         let origin = self.stream.origin();
@@ -191,7 +191,7 @@ impl Client {
 }
 
 /// The answer when there is no credit.
-fn no_room(stream: &dyn Stream) -> Answer {
+fn no_room(stream: &dyn Stream) -> Refusal {
     if stream.is_over_rate() {
         let reason = "the tenant sends more events a second than it may";
         answer::later(StatusCode::TOO_MANY_REQUESTS, reason)

@@ -60,8 +60,7 @@ async fn lines_values_and_forms_are_taken_and_counted() {
         assert_eq!(post(address, "", "").await.0, 200);
     })
     .await;
-    let expected =
-        ["one", "two", r#"{"a":1}"#, r#"{"b":2}"#, "us,1", "three", "four", "packed"];
+    let expected = ["one", "two", r#"{"a":1}"#, r#"{"b":2}"#, "us,1", "three", "four", "packed"];
     assert_eq!(world.lines(), expected);
 }
 
