@@ -61,6 +61,10 @@ pub enum Escaping {
     /// bytes that are not UTF-8, and the dots of a value that is `.` or `..` are percent-encoded.
     /// A missing or empty value is `none`. A value that takes more than 255 bytes is an error.
     PathSegment,
+    /// The value is a part of a URL's path or query: everything but letters, digits and `-._~` is
+    /// percent-encoded, and so are the dots of a value that is `.` or `..`. A missing value leaves
+    /// nothing.
+    Url,
 }
 
 /// Why a text is not a template; `at` counts characters from 0.
@@ -109,6 +113,12 @@ impl Template {
     /// Braces without their other half, what is no field path, unknown letters after `%`.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
         Ok(Template { text: text.into(), parts: parse::parts(text)?.into() })
+    }
+
+    /// A text without places, as it stands.
+    #[must_use]
+    pub fn literal(text: &str) -> Template {
+        Template { text: text.into(), parts: [Part::Literal(text.into())].into() }
     }
 
     /// The template with the data directory and the tenants' settings put in. Without this, these
@@ -256,6 +266,14 @@ fn escape(value: &[u8], escaping: Escaping, out: &mut Vec<u8>) {
                     b'\r' => out.extend_from_slice(b"\\r"),
                     _ => out.push(byte),
                 }
+            }
+        }
+        Escaping::Url => {
+            let dots = value == b"." || value == b"..";
+            for &byte in value {
+                let plain =
+                    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+                if plain && !dots { out.push(byte) } else { percent(byte, out) }
             }
         }
         Escaping::PathSegment if value.is_empty() => out.extend_from_slice(b"none"),

@@ -5,6 +5,7 @@ mod arrival;
 mod bounded;
 mod codecs;
 mod framer;
+mod frames_out;
 pub mod game_events;
 mod inputs;
 mod json_body;

@@ -3,7 +3,10 @@
 mod blackhole;
 mod console;
 mod file;
+mod http;
 mod stdout;
+mod tcp;
+mod udp;
 
 use dpipe_plugin::{Entry, OutputSpec};
 
@@ -12,5 +15,8 @@ pub(crate) const OUTPUTS: &[Entry<dyn OutputSpec>] = &[
     Entry::output::<blackhole::Config>(include_str!("outputs/blackhole.rs")),
     Entry::output::<console::Config>(include_str!("outputs/console.rs")),
     Entry::output::<file::Config>(include_str!("outputs/file.rs")),
+    Entry::output::<http::Config>(include_str!("outputs/http.rs")),
     Entry::output::<stdout::Config>(include_str!("outputs/stdout.rs")),
+    Entry::output::<tcp::Config>(include_str!("outputs/tcp.rs")),
+    Entry::output::<udp::Config>(include_str!("outputs/udp.rs")),
 ];

@@ -50,7 +50,7 @@ impl OutputCheck {
     #[track_caller]
     #[must_use]
     pub fn of(spec: Arc<dyn OutputSpec>, env: impl Env, folder: &Path) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let mut check = OutputCheck {
             env: Arc::new(env),
             folder: folder.to_owned(),
