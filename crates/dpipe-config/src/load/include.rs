@@ -15,6 +15,8 @@ const INCLUDE: &str = "include";
 const DEPTH_MAX: usize = 16;
 /// Files that one configuration may consist of.
 const FILES_MAX: usize = 1_000;
+/// The longest pattern for a name: what it compiles to is bounded by this.
+const GLOB_BYTES_MAX: usize = 4096;
 
 pub(super) fn load(path: &Path, surroundings: &dyn Surroundings) -> Result<Loaded, Problems> {
     let mut loader = Loader {
@@ -170,6 +172,9 @@ impl Loader<'_> {
                 found.iter_mut().for_each(|path| path.push(part));
                 continue;
             };
+            if glob.len() > GLOB_BYTES_MAX {
+                return Err(format!("a pattern takes at most {GLOB_BYTES_MAX} bytes"));
+            }
             let matcher = globset::Glob::new(glob)
                 .map_err(|error| format!("`{glob}` is not a pattern: {}", error.kind()))?
                 .compile_matcher();

@@ -481,6 +481,14 @@ fn a_file_that_cannot_be_included_is_pointed_at() {
 }
 
 #[test]
+fn a_pattern_for_files_is_bounded() {
+    let pattern = "?".repeat(5000);
+    let world = World::default().file("main.yaml", format!("include: '{pattern}'\n"));
+    let said = world.mistakes();
+    assert!(said[0].contains("a pattern takes at most 4096 bytes"), "{}", said[0]);
+}
+
+#[test]
 fn a_pattern_that_matches_no_file_is_a_warning() {
     let world = World::default().file("main.yaml", "include: conf.d/*.yaml\ninputs: {}\n");
     let warnings = world.load().unwrap().warnings;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dpipe_plugin::settings::{
     Node, NodeValue, Problem, Problems, Span, deserialize, nearest, suggest,
 };
-use dpipe_plugin::{Condition, DecoderSpec, Entry, Multiline, Registry};
+use dpipe_plugin::{Condition, DecoderSpec, Entry, Multiline, Pattern, Registry};
 use serde::Deserialize;
 
 use super::{
@@ -342,7 +342,7 @@ fn matches(node: &Node) -> Result<Vec<(TagPattern, Span)>, Problem> {
 struct FromPath {
     #[expect(dead_code, reason = "only its presence and value matter")]
     from: FromWhat,
-    pattern: String,
+    pattern: Pattern,
 }
 
 #[derive(Deserialize)]
@@ -363,14 +363,8 @@ fn tenant_source(node: Option<&Node>, tenants: &[TenantPlan]) -> Result<TenantSo
         }
         return Ok(TenantSource::Named(name.into()));
     }
-    let from: FromPath = deserialize(node)?;
+    let FromPath { pattern: Pattern(regex), .. } = deserialize(node)?;
     let at = node.get("pattern").unwrap_or(node);
-    let inner = from.pattern.strip_prefix('/').and_then(|p| p.strip_suffix('/'));
-    let pattern = inner.filter(|inner| inner.len() > 1).unwrap_or(&from.pattern);
-    let regex = regex::bytes::RegexBuilder::new(pattern)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|error| at.problem(format!("not a regular expression: {error}")))?;
     if !regex.capture_names().flatten().any(|name| name == "tenant") {
         return Err(at
             .problem("the pattern has no group named `tenant`")

@@ -14,6 +14,9 @@ use serde::{Deserialize, Deserializer};
 /// What makes a part of a glob more than a name.
 const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
 
+/// The longest glob. Compiled, it stays far below what the engine behind it allows.
+const GLOB_BYTES_MAX: usize = 4096;
+
 /// A glob as written in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(String);
@@ -22,6 +25,10 @@ impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match glob(&text) {
+            _ if text.len() > GLOB_BYTES_MAX => {
+                let message = format_args!("a glob takes at most {GLOB_BYTES_MAX} bytes");
+                Err(error_in_text(0..text.len(), message))
+            }
             Ok(_) if !text.is_empty() => Ok(Pattern(text)),
             Ok(_) => Err(error_in_text(0..0, "expected a glob such as `logs/*.log`")),
             Err(error) => Err(error_in_text(0..text.len(), error.kind())),
@@ -314,6 +321,18 @@ mod tests {
         assert_eq!(walked(dir.path(), &globs), (vec![], vec!["a".to_owned()]));
         assert!(globs.may_hold(&dir.path().join("a/b")));
         assert!(!globs.may_hold(&dir.path().join("a/z")));
+    }
+
+    #[test]
+    fn a_glob_is_bounded_and_the_longest_one_can_be_compiled() {
+        let read = |text: &str| serde_json::from_value::<Pattern>(text.into());
+        let too_long = read(&"?".repeat(GLOB_BYTES_MAX + 1)).unwrap_err().to_string();
+        assert!(too_long.contains("a glob takes at most 4096 bytes"), "{too_long}");
+        for part in ["?", "*", "[!a]", "{a,b}", "**/"] {
+            let text = part.repeat(GLOB_BYTES_MAX / part.len());
+            assert!(read(&text).is_ok());
+            globs(Path::new("/x"), &[&text], &[&text]);
+        }
     }
 
     #[test]

@@ -231,6 +231,10 @@ mod tests {
             "step.yaml:1:42: error: unclosed group"
         );
         assert_eq!(
+            mistake(r"normalize: { field: a, with: [{ regex: '(\w{100}){100}', as: x }] }"),
+            "step.yaml:1:41: error: Compiled regex exceeds size limit of 1048576 bytes."
+        );
+        assert_eq!(
             mistake("normalize: { field: a, with: [{ regex: 'x*', as: x }] }"),
             "step.yaml:1:41: error: this can match the empty text, which is everywhere"
         );
