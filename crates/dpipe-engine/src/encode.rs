@@ -43,7 +43,8 @@ fn encode(encoder: &dyn Encoder, batch: &Batch) -> Made {
             Ok(()) => bytes.push(b'\n'),
             Err(error) => {
                 bytes.truncate(start);
-                refused.push(Refusal { index, reason: error.to_string() });
+                let (kind, reason) = ("not_encodable", error.to_string());
+                refused.push(Refusal { index, kind, reason });
             }
         }
         ends.push(bytes.len() as u32);

@@ -196,9 +196,8 @@ impl Runner {
                     if load.parcel.batch().len() > 1 {
                         return self.deliver_one_by_one(load).await;
                     }
-                    let refusal =
-                        Refusal { index: 0, reason: format!("the output panicked: {panic}") };
-                    self.settle(load, vec![refusal]);
+                    let (kind, reason) = ("panic", format!("the output panicked: {panic}"));
+                    self.settle(load, vec![Refusal { index: 0, kind, reason }]);
                     return Ok(());
                 }
             }
@@ -229,7 +228,7 @@ impl Runner {
     fn refuse_one(&self, load: &Load, refusal: Refusal) {
         let letter = self.letter(load, &refusal);
         let node = self.core.numbers.output(self.number);
-        load.shipment.tenant.book(node).pass(1, |terms| count(&mut terms.dead, "refused", 1));
+        load.shipment.tenant.book(node).pass(1, |terms| count(&mut terms.dead, refusal.kind, 1));
         self.core.dead.post(vec![letter], load.receipt.clone());
     }
 
@@ -328,7 +327,9 @@ impl Runner {
         let node = self.core.numbers.output(self.number);
         load.shipment.tenant.book(node).pass(events, |terms| {
             terms.delivered += events - dead;
-            count(&mut terms.dead, "refused", dead);
+            for refusal in &load.refused {
+                count(&mut terms.dead, refusal.kind, 1);
+            }
         });
         if load.refused.is_empty() {
             load.receipt.settle();

@@ -103,7 +103,9 @@ pub enum Written {
 pub struct Refusal {
     /// Its position.
     pub index: usize,
-    /// Why; ends up in the dead letter.
+    /// The reason as a metric label: a fixed word, such as `refused` or `bad_name`.
+    pub kind: &'static str,
+    /// The reason in words; ends up in the dead letter.
     pub reason: String,
 }
 

@@ -13,7 +13,7 @@ pub(crate) fn write_frames(framing: Framing, parcel: &Parcel, out: &mut Vec<u8>)
         let bytes = parcel.event_bytes(index);
         let event = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         if let Err(reason) = write_frame(framing, event, out) {
-            refused.push(Refusal { index, reason });
+            refused.push(Refusal { index, kind: "not_framable", reason });
         }
     }
     refused

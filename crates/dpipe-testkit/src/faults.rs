@@ -177,7 +177,8 @@ impl Double {
                     state.deliver(parcel, &own);
                     first += events;
                 }
-                let refusal = |index| Refusal { index, reason: "told to refuse".into() };
+                let (kind, reason) = ("refused", "told to refuse");
+                let refusal = |index| Refusal { index, kind, reason: reason.into() };
                 Written::Refused(
                     refused.into_iter().filter(|&index| index < first).map(refusal).collect(),
                 )
@@ -238,7 +239,8 @@ mod tests {
         let faults = Faults::on_writes([Fault::Close, Fault::Refuse(vec![1]), Fault::Deliver]);
         let mut check = check(&faults);
         assert_eq!(check.write(TWO), Written::Closed);
-        let refusal = Refusal { index: 1, reason: "told to refuse".into() };
+        let (kind, reason) = ("refused", "told to refuse".into());
+        let refusal = Refusal { index: 1, kind, reason };
         assert_eq!(check.write(TWO), Written::Refused(vec![refusal]));
         assert_eq!(faults.lines(), [r#"{"a":1}"#]);
         assert_eq!(check.write(TWO), Written::Delivered);

@@ -398,7 +398,7 @@ impl Output for RunningCollect {
                 .iter()
                 .enumerate()
                 .filter(|(_, n)| Some(**n) == self.refuse)
-                .map(|(index, _)| Refusal { index, reason: "not this one".into() })
+                .map(|(index, _)| Refusal { index, kind: "refused", reason: "not this one".into() })
                 .collect();
             if self.hold {
                 self.held.extend(numbers);

@@ -25,9 +25,11 @@
 //! length, whoever wrote them).
 //!
 //! If a write fails (the disk is full), everything since the last success is cut off again and then
-//! tried anew, so that no line is there half or twice. Events are refused (dead letters) if their
-//! path cannot be: a name longer than 255 bytes, a symbolic link or a folder in the way, or more
-//! than `new_files_per_hour` files that are named by the fields of events.
+//! tried anew, so that no line is there half or twice.
+//!
+//! Events are refused (dead letters) as `bad_name` if their path cannot be: a name longer than 255
+//! bytes, a symbolic link or a folder in the way; and as `new_files` if the fields of a tenant's
+//! events name more than `new_files_per_hour` files that are not there yet.
 //!
 //! ```yaml
 //! type: file
@@ -155,7 +157,7 @@ impl OutputSpec for Config {
         let env = context.env.clone();
         let keys = Keys::new(&self.path.bind(context));
         let place = Place::new(&self.path, context, self.format(), self.rotate_size.is_some());
-        let new_files = keys.vary().then(|| NewFiles::new(self.new_files_per_hour));
+        let new_files = keys.vary().then(|| NewFiles::new(context.node, self.new_files_per_hour));
         let limits = targets::Limits {
             open_files: self.open_files_max,
             bytes: self.rotate_size.map(ByteSize::bytes),
@@ -249,6 +251,11 @@ impl Config {
     }
 }
 
+/// Events are refused because their file cannot be.
+const BAD_NAME: &str = "bad_name";
+/// Events are refused because there would be too many files.
+const NEW_FILES: &str = "new_files";
+
 struct File {
     env: Arc<dyn Env>,
     keys: Keys,
@@ -298,16 +305,16 @@ impl File {
             let key = match key {
                 Ok(key) => key,
                 Err(error) => {
-                    stage.refuse(parcel, events, &error.to_string());
+                    stage.refuse(parcel, events, BAD_NAME, &error.to_string());
                     return Ok(());
                 }
             };
             if let Some(new_files) = new_files
                 && !stage.has(key)
                 && !targets.has(key)
-                && !new_files.take(&parcel.batch().origin().tenant, env.now_millis())
+                && !new_files.take(key, &parcel.batch().origin().tenant, env.now_millis())
             {
-                stage.refuse(parcel, events, new_files::REFUSED);
+                stage.refuse(parcel, events, NEW_FILES, new_files::REFUSED);
                 return Ok(());
             }
             if stages {
@@ -316,7 +323,7 @@ impl File {
             }
             match targets.append(key, parcel.run_bytes(events.clone())) {
                 Err(Failure::Refuse(reason)) => {
-                    stage.refuse(parcel, events, &reason);
+                    stage.refuse(parcel, events, BAD_NAME, &reason);
                     Ok(())
                 }
                 Err(Failure::Retry(reason)) => Err(reason),
@@ -338,7 +345,7 @@ impl File {
             match appended {
                 Ok(()) => {}
                 Err(Failure::Refuse(reason)) => {
-                    let refusal = |index| Refusal { index, reason: reason.clone() };
+                    let refusal = |index| Refusal { index, kind: BAD_NAME, reason: reason.clone() };
                     refused.extend(staged.events.into_iter().flatten().map(refusal));
                 }
                 Err(Failure::Retry(reason)) => return self.go_back(reason),
@@ -346,6 +353,9 @@ impl File {
         }
         if let Err(reason) = self.targets.commit() {
             return self.go_back(reason);
+        }
+        if let Some(new_files) = &mut self.new_files {
+            new_files.commit();
         }
         if refused.is_empty() {
             return Written::Delivered;

@@ -288,9 +288,12 @@ impl Http {
             rules::Verdict::Halve | rules::Verdict::Refuse => {
                 let reason = answer.describe();
                 let request = &self.stack.requests[number];
-                let refused = request
-                    .positions(&events)
-                    .map(|index| dpipe_plugin::Refusal { index, reason: reason.clone() });
+                let refusal = |index| dpipe_plugin::Refusal {
+                    index,
+                    kind: "refused",
+                    reason: reason.clone(),
+                };
+                let refused = request.positions(&events).map(refusal);
                 self.stack.refused.extend(refused);
             }
             rules::Verdict::Retry { is_forbidden } => {

@@ -109,7 +109,7 @@ impl Udp {
             if event.len() > self.config.datagram_bytes_max {
                 let (len, max) = (event.len(), self.config.datagram_bytes_max);
                 let reason = format!("its {len} bytes are more than a datagram may have, {max}");
-                refused.push(Refusal { index, reason });
+                refused.push(Refusal { index, kind: "too_long", reason });
             } else if index >= self.sent {
                 socket.send(event).await?;
                 self.sent = index + 1;

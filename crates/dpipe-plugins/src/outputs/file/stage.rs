@@ -49,9 +49,15 @@ impl Stage {
     }
 
     /// Notes that a run of events is refused.
-    pub(super) fn refuse(&mut self, parcel: &Parcel, events: Range<usize>, reason: &str) {
+    pub(super) fn refuse(
+        &mut self,
+        parcel: &Parcel,
+        events: Range<usize>,
+        kind: &'static str,
+        reason: &str,
+    ) {
         let first = self.events;
-        let refusal = |index| Refusal { index: first + index, reason: reason.to_owned() };
+        let refusal = |index| Refusal { index: first + index, kind, reason: reason.to_owned() };
         self.refused.extend(encoded(parcel, events).map(refusal));
     }
 

@@ -75,6 +75,12 @@ fn reasons(written: Written) -> Vec<(usize, String)> {
     refused.into_iter().map(|refusal| (refusal.index, refusal.reason)).collect()
 }
 
+/// The position and kind of each refusal.
+fn kinds(written: Written) -> Vec<(usize, &'static str)> {
+    let Written::Refused(refused) = written else { panic!("{written:?} refuses nothing") };
+    refused.into_iter().map(|refusal| (refusal.index, refusal.kind)).collect()
+}
+
 const COMPRESSED: [(Format, &str); 2] = [
     (Format::Gzip, "path: out.gz\ncompression: gzip"),
     (Format::Zstd, "path: out.zst\ncompression: zstd"),
@@ -222,8 +228,9 @@ fn a_name_that_is_too_long_is_refused_and_the_others_are_written() {
         let written = check.write(&input);
         let (first, written) =
             if written == Written::Held { (1, check.flush()) } else { (0, written) };
+        let refused = kinds(written.clone());
+        assert_eq!(refused, [(first, "bad_name"), (first + 2, "bad_name")]);
         let refused = reasons(written);
-        assert_eq!(refused.iter().map(|(at, _)| at - first).collect::<Vec<_>>(), [0, 2]);
         assert!(refused[0].1.contains("255"), "{refused:?}");
         let written = fs::read_to_string(dir.path().join("base/ok.log")).unwrap();
         assert_eq!(written, "{\"v\":\"ok\"}\n{\"v\":\"ok\"}\n");
@@ -258,11 +265,26 @@ fn events_can_name_only_so_many_new_files_in_an_hour() {
     ));
     assert_eq!(refused.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [2, 5]);
     assert!(refused[0].1.contains("new_files_per_hour"));
+    assert_eq!(kinds(stage.check.write("{\"u\":\"c\"}")), [(0, "new_files")]);
     stage.env.set_now_millis(3_600_000);
     assert_eq!(stage.check.write("{\"u\":\"c\"}"), Written::Delivered);
 
     let mut by_day = Stage::new("path: 'by/%F'\nnew_files_per_hour: 1");
     assert_eq!(by_day.check.write("@2024-06-01 {}\n@2024-06-02 {}"), Written::Delivered);
+}
+
+#[test]
+fn a_write_that_is_tried_again_names_its_new_files_once() {
+    let mut stage = Stage::new("path: 'by/{u}'\nnew_files_per_hour: 3");
+    let events = "{\"u\":1}\n{\"u\":2}\n{\"u\":3}";
+    stage.env.set_room(Some(0));
+    for _ in 0..5 {
+        assert!(is_retry(&stage.check.write(events)));
+    }
+    stage.env.set_room(None);
+    assert_eq!(stage.check.write(events), Written::Delivered);
+    assert_eq!(stage.files().len(), 3);
+    assert_eq!(kinds(stage.check.write("{\"u\":4}")), [(0, "new_files")]);
 }
 
 #[test]

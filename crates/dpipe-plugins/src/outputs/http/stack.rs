@@ -72,7 +72,10 @@ impl Stack {
                     number = Some(found);
                     self.requests[found].add(parcel.event_bytes(index), position);
                 }
-                Err(reason) => self.refused.push(Refusal { index: position, reason }),
+                Err(reason) => {
+                    let kind = "bad_target";
+                    self.refused.push(Refusal { index: position, kind, reason });
+                }
             }
         }
     }
