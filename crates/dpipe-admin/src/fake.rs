@@ -45,6 +45,7 @@ impl Running for Arc<Fake> {
             bytes_in_flight_max: 1000,
             line_bytes_max: 100,
             dead_bytes_max: 1000,
+            tenants_max: 10,
             nodes: Vec::new(),
             tags: Vec::new(),
             tenants: Vec::new(),
@@ -98,6 +99,7 @@ pub(crate) fn line(node: &str, role: Role, tenant: &str) -> Line {
         dead: Vec::new(),
         dropped: Vec::new(),
         flagged: Vec::new(),
+        skipped: Vec::new(),
         in_flight: 0,
         bytes: 0,
         missing: 0,
@@ -110,6 +112,7 @@ pub(crate) fn ledger() -> Ledger {
             taken: 20,
             out: 18,
             dead: vec![("not_json", 2)],
+            skipped: vec![("damaged_file", 4)],
             bytes: 2000,
             ..line("logs", Role::Input, "blue")
         },
@@ -158,10 +161,5 @@ pub(crate) fn pools() -> Pools {
 }
 
 pub(crate) fn mended() -> Mended {
-    Mended {
-        panics: vec![("step", 1)],
-        restarts: 2,
-        retries: 3,
-        skipped: vec![("path_without_tenant", 4)],
-    }
+    Mended { panics: vec![("step", 1)], restarts: 2, retries: 3 }
 }

@@ -84,6 +84,8 @@ fn ledger(text: &mut Exposition, ledger: &Ledger) {
     tallies("dpipe_dropped_events", "Events given up.", "reason", |line| &line.dropped);
     let help = "Events that live, but that something was odd about.";
     tallies("dpipe_flagged_events", help, "what", |line| &line.flagged);
+    let help = "What inputs left out before it became an event.";
+    tallies("dpipe_skipped", help, "reason", |line| &line.skipped);
 }
 
 fn pools(text: &mut Exposition, pools: &Pools) {
@@ -125,8 +127,6 @@ fn mended(text: &mut Exposition, mended: &Mended) {
     let retries = [([], mended.retries)];
     let help = "Parcels that were brought to an output once more.";
     text.family(Kind::Counter, "dpipe_retries", help, retries);
-    let skipped = mended.skipped.iter().map(|(reason, count)| ([("reason", *reason)], *count));
-    text.family(Kind::Counter, "dpipe_skipped", "What inputs left out.", skipped);
 }
 
 fn process(text: &mut Exposition, process: &Process) {
@@ -170,7 +170,7 @@ mod tests {
             r#"dpipe_panics_total{role="step"} 1"#,
             "dpipe_restarts_total 2",
             "dpipe_retries_total 3",
-            r#"dpipe_skipped_total{reason="path_without_tenant"} 4"#,
+            r#"dpipe_skipped_total{tenant="blue",node="logs",role="input",reason="damaged_file"} 4"#,
         ] {
             assert!(text.lines().any(|written| written == line), "{line}\nis not in\n{text}");
         }

@@ -23,6 +23,8 @@ pub struct Outline {
     pub line_bytes_max: u64,
     /// Dead letters kept per tenant.
     pub dead_bytes_max: u64,
+    /// Tenants that may be taken from paths.
+    pub tenants_max: usize,
     /// The configured nodes.
     pub nodes: Vec<NodeOutline>,
     /// The tags, and who takes them.
@@ -105,6 +107,7 @@ impl Outline {
             bytes_in_flight_max: plan.limits.bytes_in_flight.bytes(),
             line_bytes_max: plan.limits.line_bytes.bytes(),
             dead_bytes_max: plan.limits.dead_bytes.bytes(),
+            tenants_max: plan.limits.tenants_max,
             nodes: inputs.chain(filters).chain(outputs).collect(),
             tags: tags.collect(),
             tenants: plan.tenants.iter().map(|tenant| tenant.name.clone()).collect(),

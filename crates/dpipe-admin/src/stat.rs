@@ -61,6 +61,7 @@ struct NodeSums {
     filtered: u64,
     dead: u64,
     dropped: u64,
+    skipped: u64,
     in_flight: u64,
     bytes: u64,
 }
@@ -75,6 +76,7 @@ struct Sums {
     filtered: u64,
     dead: u64,
     dropped: u64,
+    skipped: u64,
     in_flight: u64,
     bytes: u64,
 }
@@ -128,6 +130,7 @@ impl NodeSums {
         self.filtered += sum(&line.filtered);
         self.dead += sum(&line.dead);
         self.dropped += sum(&line.dropped);
+        self.skipped += sum(&line.skipped);
         self.in_flight += line.in_flight;
         self.bytes += line.bytes;
     }
@@ -143,6 +146,7 @@ impl Sums {
         self.filtered += sum(&line.filtered);
         self.dead += sum(&line.dead);
         self.dropped += sum(&line.dropped);
+        self.skipped += sum(&line.skipped);
         self.in_flight += line.in_flight;
     }
 }
@@ -177,15 +181,15 @@ mod tests {
         let text = |value: &serde_json::Value| value.to_string();
         assert_eq!(
             text(&stat["nodes"][0]),
-            r#"{"node":"logs","role":"input","in":30,"born":0,"out":28,"delivered":0,"filtered":0,"dead":2,"dropped":0,"in_flight":0,"bytes":3000,"per_second":{"in":15.0,"out":14.0,"bytes":1500.0}}"#
+            r#"{"node":"logs","role":"input","in":30,"born":0,"out":28,"delivered":0,"filtered":0,"dead":2,"dropped":0,"skipped":4,"in_flight":0,"bytes":3000,"per_second":{"in":15.0,"out":14.0,"bytes":1500.0}}"#
         );
         assert_eq!(
             text(&stat["tenants"][0]),
-            r#"{"tenant":"blue","in":20,"delivered":12,"filtered":0,"dead":2,"dropped":0,"in_flight":6,"bytes":2000,"per_second":{"in":10.0,"out":6.0,"bytes":1000.0}}"#
+            r#"{"tenant":"blue","in":20,"delivered":12,"filtered":0,"dead":2,"dropped":0,"skipped":4,"in_flight":6,"bytes":2000,"per_second":{"in":10.0,"out":6.0,"bytes":1000.0}}"#
         );
         assert_eq!(
             text(&stat["total"]),
-            r#"{"in":30,"delivered":17,"filtered":5,"dead":2,"dropped":0,"in_flight":6,"bytes":3000,"per_second":{"in":15.0,"out":8.5,"bytes":1500.0}}"#
+            r#"{"in":30,"delivered":17,"filtered":5,"dead":2,"dropped":0,"skipped":4,"in_flight":6,"bytes":3000,"per_second":{"in":15.0,"out":8.5,"bytes":1500.0}}"#
         );
     }
 }

@@ -73,6 +73,9 @@ pub struct Limits {
     pub line_bytes: ByteSize,
     /// Dead letters kept per tenant, in bytes on disk.
     pub dead_bytes: ByteSize,
+    /// How many tenants may be taken from paths, beside those of the `tenants:` section. Files of
+    /// more than these are left out.
+    pub tenants_max: usize,
 }
 
 impl Default for Limits {
@@ -82,6 +85,7 @@ impl Default for Limits {
             bytes_in_flight: ByteSize::mib(12),
             line_bytes: ByteSize::mib(1),
             dead_bytes: ByteSize::mib(64),
+            tenants_max: 10_000,
         }
     }
 }

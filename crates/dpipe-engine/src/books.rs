@@ -37,6 +37,8 @@ pub(crate) struct Terms {
     pub(crate) dropped: Tally,
     /// Of those that live: what was odd about them. Not a term of the balance.
     pub(crate) flagged: Tally,
+    /// What an input left out before it became an event. Not a term of the balance.
+    pub(crate) skipped: Tally,
     /// In the node's hands: taken, and not yet in another term.
     pub(crate) in_flight: u64,
     /// Raw bytes taken. Not a term of the balance.
@@ -60,12 +62,22 @@ impl Book {
         terms.in_flight = terms.in_flight.saturating_sub(events);
     }
 
+    /// Counts what never came into the node's hands.
+    pub(crate) fn skip(&self, reason: &'static str, how_many: u64) {
+        count(&mut self.terms.lock().skipped, reason, how_many);
+    }
+
     pub(crate) fn read(&self) -> Terms {
         self.terms.lock().clone()
     }
 }
 
 impl Terms {
+    /// Whether there is anything to tell.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.taken + self.born == 0 && self.skipped.is_empty()
+    }
+
     pub(crate) fn publish(&mut self, port: usize, events: u64) {
         if self.out.len() <= port {
             self.out.resize(port + 1, 0);
@@ -129,6 +141,9 @@ pub struct Line {
     /// Events that live, but that something was odd about.
     #[serde(serialize_with = "by_reason")]
     pub flagged: Tally,
+    /// Files, or whatever else it was, that an input left out before it became an event, by reason.
+    #[serde(serialize_with = "by_reason")]
+    pub skipped: Tally,
     /// Events in the node's hands; for an output, those that wait for it.
     pub in_flight: u64,
     /// Raw bytes taken in.
@@ -160,6 +175,7 @@ impl Line {
             dead: terms.dead,
             dropped: terms.dropped,
             flagged: terms.flagged,
+            skipped: terms.skipped,
             in_flight: terms.in_flight,
             bytes: terms.bytes,
         }
@@ -202,6 +218,16 @@ mod tests {
             count(&mut terms.dead, "panic", 1);
         });
         assert_eq!((line(&book).missing, line(&book).in_flight), (0, 0));
+    }
+
+    #[test]
+    fn what_was_skipped_is_told_and_is_no_event() {
+        let book = Book::default();
+        assert!(book.read().is_blank());
+        book.skip("damaged_file", 1);
+        book.skip("damaged_file", 2);
+        assert!(!book.read().is_blank());
+        assert_eq!((line(&book).missing, line(&book).skipped), (0, vec![("damaged_file", 3)]));
     }
 
     #[test]

@@ -49,7 +49,6 @@ pub(crate) struct Health {
     pub(crate) panics: Mutex<Tally>,
     pub(crate) restarts: AtomicU64,
     pub(crate) retries: AtomicU64,
-    pub(crate) skipped: Mutex<Tally>,
 }
 
 impl Core {
@@ -87,7 +86,7 @@ impl Core {
             let read = |node: usize| tenant.book(node).read();
             let mut add = |name: &Arc<str>, role, node| {
                 let terms = read(node);
-                if terms.taken + terms.born > 0 {
+                if !terms.is_blank() {
                     lines.push(Line::read(name, role, &tenant.name, terms));
                 }
             };

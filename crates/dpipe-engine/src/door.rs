@@ -8,13 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dpipe_config::plan::TenantSource;
+use dpipe_config::plan::{DEFAULT_TENANT, TenantSource};
 use dpipe_event::{Origin, Progress, Receipt};
 use dpipe_plugin::{BoxFuture, Chunk, Credit, Decoder, Door, InputError, Stream, StreamStart};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::books::count;
 use crate::core::Core;
 use crate::tenant::Tenant;
 
@@ -52,7 +51,8 @@ impl InputDoor {
         InputDoor { core, input, outputs, lanes }
     }
 
-    fn tenant(&self, file: &str) -> Result<Arc<Tenant>, InputError> {
+    /// The tenant of a file; or why it has none, as a reason and in words.
+    fn tenant(&self, file: &str) -> Result<Arc<Tenant>, (&'static str, String)> {
         let core = &self.core;
         let pattern = match &core.plan.inputs[self.input].tenant {
             TenantSource::Named(name) => return Ok(core.tenants.get(name)),
@@ -60,13 +60,25 @@ impl InputDoor {
         };
         let found = pattern.captures(file.as_bytes()).and_then(|found| found.name("tenant"));
         let name = found.and_then(|name| std::str::from_utf8(name.as_bytes()).ok());
-        match name.filter(|name| is_tenant_name(name)) {
-            Some(name) => Ok(core.tenants.get(name)),
-            None => Err(InputError {
-                message: format!("the path `{file}` names no tenant by the pattern `{pattern}`"),
-                source: None,
-            }),
-        }
+        let Some(name) = name.filter(|name| is_tenant_name(name)) else {
+            let why = format!("the path `{file}` names no tenant by the pattern `{pattern}`");
+            return Err(("path_without_tenant", why));
+        };
+        core.tenants.from_path(name).ok_or_else(|| {
+            let max = core.plan.limits.tenants_max;
+            let why = format!(
+                "the tenant `{name}` of the path `{file}` is one more than `limits.tenants_max` \
+                 ({max})"
+            );
+            ("too_many_tenants", why)
+        })
+    }
+
+    /// Counts what was left out of a file; for the tenant of everything that names none, if the file
+    /// has none.
+    fn count_skipped(&self, file: &str, reason: &'static str, how_many: u64) {
+        let tenant = self.tenant(file).unwrap_or_else(|_| self.core.tenants.get(DEFAULT_TENANT));
+        tenant.book(self.input).skip(reason, how_many);
     }
 }
 
@@ -79,10 +91,14 @@ fn is_tenant_name(name: &str) -> bool {
 impl Door for InputDoor {
     fn open(&self, start: StreamStart) -> Result<Arc<dyn Stream>, InputError> {
         let plan = &self.core.plan.inputs[self.input];
-        let tenant = self.tenant(&start.file)?;
+        let tenant = self.tenant(&start.file).map_err(|(reason, message)| {
+            self.count_skipped(&start.file, reason, 1);
+            InputError { message, source: None }
+        })?;
         let host = if start.host.is_empty() { self.core.host.clone() } else { start.host.into() };
         let decoder =
             plan.decoder.build(&self.core.build_context(&plan.name)).map_err(|error| {
+                self.count_skipped(&start.file, "no_codec", 1);
                 InputError::caused(format!("the codec of `{}` cannot be built", plan.name), error)
             })?;
         let origin = Arc::new(Origin {
@@ -117,8 +133,8 @@ impl Door for InputDoor {
         })
     }
 
-    fn skipped(&self, reason: &'static str, how_many: u64) {
-        count(&mut self.core.health.skipped.lock(), reason, how_many);
+    fn skipped(&self, file: &str, reason: &'static str, how_many: u64) {
+        self.count_skipped(file, reason, how_many);
     }
 }
 

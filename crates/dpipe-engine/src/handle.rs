@@ -69,9 +69,6 @@ pub struct Mended {
     pub restarts: u64,
     /// Parcels brought to an output once more.
     pub retries: u64,
-    /// What inputs left out, by reason.
-    #[serde(serialize_with = "by_reason")]
-    pub skipped: Tally,
 }
 
 impl Handle {
@@ -138,7 +135,6 @@ impl Handle {
             panics: health.panics.lock().clone(),
             restarts: health.restarts.load(Ordering::Relaxed),
             retries: health.retries.load(Ordering::Relaxed),
-            skipped: health.skipped.lock().clone(),
         }
     }
 }

@@ -142,7 +142,17 @@ pub(crate) struct Tenants {
     nodes: usize,
     default_bytes: usize,
     configured: HashMap<Arc<str>, TenantLimits>,
-    by_name: RwLock<HashMap<Arc<str>, Arc<Tenant>>>,
+    /// How many may join by paths: each has books, metrics and dead letters.
+    from_paths_max: usize,
+    joined: RwLock<Joined>,
+}
+
+#[derive(Default)]
+struct Joined {
+    by_name: HashMap<Arc<str>, Arc<Tenant>>,
+    from_paths: usize,
+    /// Whether it was said that there are too many.
+    said: bool,
 }
 
 impl Tenants {
@@ -157,22 +167,56 @@ impl Tenants {
                 .iter()
                 .all(|input| matches!(&input.tenant, dpipe_config::plan::TenantSource::Named(_)));
         let default_bytes = if alone { half * 2 } else { half };
-        let tenants = Tenants { nodes, default_bytes, configured, by_name: RwLock::default() };
+        let tenants = Tenants {
+            nodes,
+            default_bytes,
+            configured,
+            from_paths_max: plan.limits.tenants_max,
+            joined: RwLock::default(),
+        };
         for tenant in &plan.tenants {
             tenants.get(&tenant.name);
         }
         tenants
     }
 
-    /// The tenant of this name, which joins now if it is new.
+    /// The tenant of this name, which the configuration gave; it joins now if it is new.
     pub(crate) fn get(&self, name: &str) -> Arc<Tenant> {
-        if let Some(tenant) = self.by_name.read().get(name) {
+        if let Some(tenant) = self.joined.read().by_name.get(name) {
             return tenant.clone();
         }
-        let mut by_name = self.by_name.write();
-        if let Some(tenant) = by_name.get(name) {
+        let mut joined = self.joined.write();
+        if let Some(tenant) = joined.by_name.get(name) {
             return tenant.clone();
         }
+        self.join(&mut joined, name)
+    }
+
+    /// The tenant of this name, which a path gave; nothing if it is new, and one too many.
+    pub(crate) fn from_path(&self, name: &str) -> Option<Arc<Tenant>> {
+        if let Some(tenant) = self.joined.read().by_name.get(name) {
+            return Some(tenant.clone());
+        }
+        let mut joined = self.joined.write();
+        if let Some(tenant) = joined.by_name.get(name) {
+            return Some(tenant.clone());
+        }
+        if joined.from_paths >= self.from_paths_max {
+            if !std::mem::replace(&mut joined.said, true) {
+                let tenants_max = self.from_paths_max;
+                tracing::error!(
+                    tenant = name,
+                    tenants_max,
+                    "paths name more tenants than `limits.tenants_max`; files of others are left out"
+                );
+            }
+            return None;
+        }
+        joined.from_paths += 1;
+        Some(self.join(&mut joined, name))
+    }
+
+    fn join(&self, joined: &mut Joined, name: &str) -> Arc<Tenant> {
         let name: Arc<str> = name.into();
         let limits = self.configured.get(&name).cloned().unwrap_or_default();
         let bytes = limits.bytes_in_flight.map_or(self.default_bytes, |b| b.bytes() as usize);
@@ -183,13 +227,13 @@ impl Tenants {
             rate: (limits.events_per_second > 0).then(|| Rate::new(limits.events_per_second)),
             books: (0..self.nodes).map(|_| Book::default()).collect(),
         });
-        by_name.insert(name, tenant.clone());
+        joined.by_name.insert(name, tenant.clone());
         tenant
     }
 
     /// Every tenant, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Tenant>> {
-        let mut all: Vec<_> = self.by_name.read().values().cloned().collect();
+        let mut all: Vec<_> = self.joined.read().by_name.values().cloned().collect();
         all.sort_by(|a, b| {
             (&*a.name != DEFAULT_TENANT, &a.name).cmp(&(&*b.name != DEFAULT_TENANT, &b.name))
         });

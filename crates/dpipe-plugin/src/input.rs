@@ -139,15 +139,18 @@ pub trait Door: Send + Sync {
     /// Opens a stream. Its chunks keep their order.
     ///
     /// # Errors
-    /// If the file's path names no tenant although the input takes it from there.
+    /// If the input takes the tenant from the path, and the path names none, or one more than there
+    /// may be; if the codec cannot be built. The file is to be left out; it is counted as skipped
+    /// already.
     fn open(&self, start: StreamStart) -> Result<Arc<dyn Stream>, InputError>;
 
     /// Waits until credits came free that [`Stream::try_reserve`] may have missed.
     fn freed(&self) -> BoxFuture<'_, ()>;
 
-    /// Counts what an input left out for a reason, such as `path_without_tenant`; it was never an
-    /// event.
-    fn skipped(&self, reason: &'static str, count: u64);
+    /// Counts what an input left out of a file or peer (as [`StreamStart::file`] has it), for a
+    /// reason such as `damaged_file`; it was never an event. It stands in the books of the tenant
+    /// that the file belongs to.
+    fn skipped(&self, file: &str, reason: &'static str, count: u64);
 }
 
 /// What a stream is.

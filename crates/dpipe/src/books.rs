@@ -49,6 +49,7 @@ fn table(ledger: &Ledger) -> String {
         add("dead:", &line.dead);
         add("dropped:", &line.dropped);
         add("flagged:", &line.flagged);
+        add("skipped:", &line.skipped);
         if line.in_flight > 0 {
             let word = if line.role == Role::Output { "queued" } else { "in flight" };
             rest.push(format!("{word} {}", grouped(line.in_flight)));

@@ -8,7 +8,7 @@
 //! A file that cannot be read on is reported with its name and position, what stood before that is
 //! kept, and the other files are read; the next start tries again. It is counted as
 //! `unreadable_file`, `damaged_file`, `torn_file` or `decompression_limit`; one that names no tenant
-//! as `path_without_tenant`.
+//! as `path_without_tenant`, and one of a tenant too many as `too_many_tenants`.
 //!
 //! ```yaml
 //! type: archive

@@ -12,7 +12,7 @@
 //! What cannot be known: lines written between the copy and the cut of a `copytruncate` rotation, and
 //! those of a file that was deleted while it was neither read nor held open (`deleted_unread`).
 //! Other reasons to leave out a file: `unreadable_file`, `damaged_file`, `torn_file`,
-//! `decompression_limit`, `path_without_tenant`.
+//! `decompression_limit`, `path_without_tenant`, `too_many_tenants`.
 //!
 //! ```yaml
 //! type: file
