@@ -137,7 +137,7 @@ impl InputSpec for Config {
     }
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut problems = self.decompression.mistakes();
         if self.include.is_empty() {
             problems.push(Problem::error("`include` names no files"));
         }

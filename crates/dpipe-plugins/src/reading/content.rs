@@ -1,35 +1,64 @@
 //! What a file contains: its bytes, or what gzip or zstd made of them. The first bytes tell, the
 //! name does not matter.
+//!
+//! A compressed file can be made to grow without end, or to ask for much memory. It is unpacked
+//! piece by piece, so its size does not matter; how far it may outgrow what was read of it does.
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 
 use dpipe_env::{File, Stat};
-use dpipe_plugin::settings::ByteSize;
+use dpipe_plugin::settings::{ByteSize, Problem};
 use flate2::{FlushDecompress, Status};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use zstd::stream::raw::{DParameter, Operation};
 
-/// How far compressed files are trusted. They are decompressed piece by piece and never held as a
-/// whole, so their size has no limit.
+/// How far compressed files are trusted. They are unpacked piece by piece and never held as a whole,
+/// so their size has no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Decompression {
-    /// How many times its size a file may grow; not looked at in the first MiB.
+    /// How many times its size a file may grow; gzip cannot do more than 1,032 times. A file is not
+    /// read on when it is `ahead_max` ahead of that.
     pub(crate) ratio_max: u32,
-    /// The most memory that a zstd file may ask for.
+    /// How many bytes a file may at any place be ahead of growing by `ratio_max`.
+    pub(crate) ahead_max: ByteSize,
+    /// The window, in memory, that a zstd file may ask for; a power of two. Files made with `--long`
+    /// or `--ultra` ask for more than the default.
     pub(crate) window_max: ByteSize,
 }
 
 impl Default for Decompression {
     fn default() -> Self {
-        Decompression { ratio_max: 100, window_max: ByteSize::mib(8) }
+        Decompression { ratio_max: 100, ahead_max: ByteSize::mib(64), window_max: ByteSize::mib(8) }
     }
 }
 
-/// Decompressed bytes that do not yet count against the ratio.
-const RATIO_FREE_BYTES: u64 = 1 << 20;
+impl Decompression {
+    /// What is wrong with the options.
+    pub(crate) fn mistakes(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.ratio_max == 0 {
+            problems.push(Problem::error("`decompression.ratio_max` must be at least 1"));
+        }
+        if !(1 << WINDOW_LOGS.start()..=1 << WINDOW_LOGS.end()).contains(&self.window_max.bytes()) {
+            problems
+                .push(Problem::error("`decompression.window_max` must be within 1KiB and 2GiB"));
+        }
+        problems
+    }
+
+    /// The largest window as a power of two.
+    fn window_log(&self) -> u32 {
+        let log = self.window_max.bytes().checked_ilog2().unwrap_or(0);
+        log.clamp(*WINDOW_LOGS.start(), *WINDOW_LOGS.end())
+    }
+}
+
+/// The windows that zstd knows, as powers of two.
+const WINDOW_LOGS: RangeInclusive<u32> = 10..=31;
 
 /// Compressed bytes that are read at once.
 const INPUT_BYTES: usize = 64 << 10;
@@ -56,9 +85,18 @@ pub(crate) enum Fault {
     Torn(Form),
     /// It grows beyond what is plausible.
     #[error(
-        "it decompresses to more than {0} times its size; `decompression.ratio_max` allows more"
+        "it grows to more than {} times its size; if it is no bomb, raise `decompression.ratio_max` \
+         or `decompression.ahead_max` ({})", .0.ratio_max, .0.ahead_max
     )]
-    Ratio(u32),
+    Ratio(Decompression),
+    /// It asks for more memory than it may have.
+    #[error("it asks for a window of {wanted}; `decompression.window_max` allows {allowed}")]
+    Window {
+        /// What it asks for.
+        wanted: ByteSize,
+        /// The option.
+        allowed: ByteSize,
+    },
 }
 
 impl Fault {
@@ -68,7 +106,7 @@ impl Fault {
             Fault::Io(_) => "unreadable_file",
             Fault::Damaged { .. } => "damaged_file",
             Fault::Torn(_) => "torn_file",
-            Fault::Ratio(_) => "decompression_limit",
+            Fault::Ratio(_) | Fault::Window { .. } => "decompression_limit",
         }
     }
 }
@@ -126,7 +164,8 @@ struct Packed {
     filled: usize,
     /// Whether the next byte belongs to a member or frame that was begun.
     inside: bool,
-    made: u64,
+    /// How many bytes more were made than the ratio allows.
+    ahead: u64,
     fault: Option<Fault>,
 }
 
@@ -144,9 +183,7 @@ impl Content {
             Form::Gzip => Decoder::Gzip(gzip_member()),
             Form::Zstd => {
                 let mut decoder = zstd::stream::raw::Decoder::new()?;
-                // The window is a power of two, of at least 1 KiB.
-                let window = limits.window_max.bytes().max(1 << 10).ilog2().min(31);
-                decoder.set_parameter(DParameter::WindowLogMax(window))?;
+                decoder.set_parameter(DParameter::WindowLogMax(limits.window_log()))?;
                 Decoder::Zstd(decoder)
             }
         };
@@ -158,7 +195,7 @@ impl Content {
             used: 0,
             filled: 0,
             inside: false,
-            made: 0,
+            ahead: 0,
             fault: None,
         };
         Ok(Content { file, at: 0, packed: Some(packed) })
@@ -228,7 +265,7 @@ impl Content {
                 }
             }
             let end = into.len().min(filled + PIECE_BYTES);
-            let made = packed.make(&mut into[filled..end], self.at);
+            let made = packed.make(&mut into[filled..end]);
             filled += made;
             if made == 0 && packed.filled == 0 {
                 break;
@@ -251,8 +288,9 @@ fn gzip_member() -> flate2::Decompress {
 impl Packed {
     /// Decompresses some input; returns how many bytes that made, and keeps the fault if there is
     /// one after them.
-    fn make(&mut self, into: &mut [u8], read: u64) -> usize {
+    fn make(&mut self, into: &mut [u8]) -> usize {
         let input = &self.input[self.used..self.filled];
+        let used_before = self.used;
         let form = self.form;
         let damaged = |what: String| Some(Fault::Damaged { form, what });
         let made = match &mut self.decoder {
@@ -285,19 +323,43 @@ impl Packed {
                     status.bytes_written
                 }
                 Err(error) => {
-                    self.fault = damaged(error.to_string());
+                    let wanted = window_of(input).filter(|_| !self.inside);
+                    let wanted = wanted.filter(|wanted| *wanted > 1 << self.limits.window_log());
+                    self.fault = match wanted.map(ByteSize::new) {
+                        Some(wanted) => {
+                            Some(Fault::Window { wanted, allowed: self.limits.window_max })
+                        }
+                        None => damaged(error.to_string()),
+                    };
                     0
                 }
             },
         };
-        self.made += made as u64;
-        let consumed = read - (self.filled - self.used) as u64;
-        let most = consumed.saturating_mul(self.limits.ratio_max.into());
-        if self.made > RATIO_FREE_BYTES.max(most) {
-            self.fault = Some(Fault::Ratio(self.limits.ratio_max));
+        // A stretch that hardly grows gives no right to a bomb after it.
+        let allowed = (self.used - used_before) as u64 * u64::from(self.limits.ratio_max);
+        self.ahead = (self.ahead + made as u64).saturating_sub(allowed);
+        if self.ahead > self.limits.ahead_max.bytes() {
+            self.fault = Some(Fault::Ratio(self.limits));
         }
         made
     }
+}
+
+/// The window that a zstd frame with this beginning asks for (RFC 8878, section 3.1.1.1).
+fn window_of(frame: &[u8]) -> Option<u64> {
+    let (descriptor, rest) = frame.strip_prefix(&[0x28, 0xb5, 0x2f, 0xfd])?.split_first()?;
+    let is_single_segment = descriptor & 0x20 != 0;
+    if !is_single_segment {
+        let byte = u64::from(*rest.first()?);
+        let base = 1 << (10 + (byte >> 3));
+        return Some(base + base / 8 * (byte & 7));
+    }
+    // The window is the whole content.
+    let dictionary_id_len = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let (size_len, offset) = [(1, 0), (2, 256), (4, 0), (8, 0)][usize::from(descriptor >> 6)];
+    let size = rest.get(dictionary_id_len..dictionary_id_len + size_len)?;
+    let size = size.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
+    Some(size.saturating_add(offset))
 }
 
 #[cfg(test)]
@@ -400,12 +462,77 @@ pub(crate) mod tests {
         }
     }
 
+    /// 10 MB that want to become 10 GB, in as many members or frames as it takes.
+    fn bomb(pack: fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+        let piece = pack(&vec![0; 8 << 20]);
+        piece.repeat(10_000_000 / piece.len())
+    }
+
+    pub(crate) fn gzip_best(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Reads to the end without keeping anything; how many bytes there were.
+    fn count_all(content: &mut Content) -> (u64, Option<Fault>) {
+        let (mut all, mut room) = (0, vec![0; 256 << 10]);
+        loop {
+            match content.read(&mut room) {
+                Ok(0) => return (all, None),
+                Ok(n) => all += n as u64,
+                Err(fault) => return (all, Some(fault)),
+            }
+        }
+    }
+
+    fn count_of(bytes: &[u8], limits: Decompression) -> (u64, Option<Fault>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        std::fs::write(&path, bytes).unwrap();
+        let file = RealEnv.files().open(&path, Open::Read).unwrap();
+        count_all(&mut Content::new(file, limits).unwrap())
+    }
+
     #[test]
-    fn a_file_that_grows_beyond_its_ratio_is_not_read_on() {
-        for pack in [gzip, zstandard] {
-            let (all, fault) = contents(&pack(&vec![b'a'; 64 << 20]));
-            assert!(matches!(fault, Some(Fault::Ratio(100))), "{fault:?}");
-            assert!(all.len() < 20 << 20, "{}", all.len());
+    fn a_bomb_is_not_read_on() {
+        for (pack, most) in [(gzip_best as fn(&[u8]) -> _, 72 << 20), (zstandard, 65 << 20)] {
+            let (len, fault) = count_of(&bomb(pack), Decompression::default());
+            let said = fault.unwrap();
+            assert_eq!(said.reason(), "decompression_limit");
+            assert_eq!(
+                said.to_string(),
+                "it grows to more than 100 times its size; if it is no bomb, raise \
+                 `decompression.ratio_max` or `decompression.ahead_max` (64MiB)"
+            );
+            assert!((64 << 20..most).contains(&len), "{len}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_hardly_grow_do_not_pay_for_a_bomb_behind_them() {
+        let text = lines(300_000);
+        let limits = Decompression { ahead_max: ByteSize::mib(1), ..Decompression::default() };
+        for pack in [gzip_best, zstandard] {
+            let mixed = [pack(&text), pack(&vec![0; 8 << 20])].concat();
+            let (len, fault) = count_of(&mixed, limits);
+            assert!(matches!(fault, Some(Fault::Ratio(_))), "{fault:?}");
+            assert!(len < text.len() as u64 + (2 << 20), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_large_file_and_a_small_one_of_equal_lines_are_read_whole() {
+        // One member of more than 64 MiB: a day of logs.
+        let day = lines(100_000).repeat(32);
+        assert!(day.len() > 64 << 20);
+        let crash_loop = b"cannot connect to the database, trying again\n".repeat(1 << 20);
+        for text in [day, crash_loop] {
+            for pack in [gzip, zstandard] {
+                let (len, fault) = count_of(&pack(&text), Decompression::default());
+                assert!(fault.is_none(), "{fault:?}");
+                assert_eq!(len, text.len() as u64);
+            }
         }
     }
 
@@ -415,8 +542,34 @@ pub(crate) mod tests {
         encoder.long_distance_matching(true).unwrap();
         encoder.window_log(27).unwrap();
         encoder.write_all(&lines(3)).unwrap();
-        let (_, fault) = contents(&encoder.finish().unwrap());
-        assert!(matches!(fault, Some(Fault::Damaged { .. })), "{fault:?}");
+        let file = encoder.finish().unwrap();
+        let (len, fault) = count_of(&file, Decompression::default());
+        assert_eq!(
+            fault.unwrap().to_string(),
+            "it asks for a window of 128MiB; `decompression.window_max` allows 8MiB"
+        );
+        assert_eq!(len, 0);
+        let limits = Decompression { window_max: ByteSize::mib(128), ..Decompression::default() };
+        assert!(count_of(&file, limits).1.is_none());
+    }
+
+    #[test]
+    fn the_window_of_a_frame_is_that_of_its_header() {
+        let frame = |rest: &[u8]| [&[0x28, 0xb5, 0x2f, 0xfd][..], rest].concat();
+        for (rest, window) in [
+            (&[0, 0][..], Some(1 << 10)),
+            (&[0, 17 << 3], Some(128 << 20)),
+            (&[0, 13 << 3 | 1], Some(9 << 20)),
+            (&[0x20, 200], Some(200)),
+            (&[0x60, 1, 1], Some(513)),
+            (&[0xa1, 7, 0, 0, 0, 1], Some(1 << 24)),
+            (&[0xe0, 255, 255, 255, 255, 255, 255, 255, 255], Some(u64::MAX)),
+            (&[0], None),
+            (&[0xa0, 0, 0], None),
+        ] {
+            assert_eq!(window_of(&frame(rest)), window, "{rest:x?}");
+        }
+        assert_eq!(window_of(b"\x1f\x8b\x08"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use dpipe_testkit::InputWorld;
 use serde_json::{Value, json};
 
 use super::Config;
-use crate::reading::content::tests::{gzip, lines, zstandard};
+use crate::reading::content::tests::{gzip, gzip_best, lines, zstandard};
 
 fn on_this_machine(mut world: InputWorld) -> InputWorld {
     world.env = Arc::new(RealEnv);
@@ -132,7 +132,7 @@ async fn a_damaged_file_is_reported_and_the_others_are_read() {
         ("a", &damaged),
         ("b", &gzip(&lines(5000))[..20_000]),
         ("c", b"whole\n"),
-        ("d", &gzip(&vec![b'x'; 30 << 20])),
+        ("d", &gzip_best(&vec![b'x'; 8 << 20]).repeat(20)),
     ]);
     let world = read_all(dir.path(), json!({})).await;
     let files = world.lines_by_file();
@@ -142,6 +142,7 @@ async fn a_damaged_file_is_reported_and_the_others_are_read() {
     assert_eq!(of("c"), &["whole"]);
     let skipped = [("damaged_file", 1), ("torn_file", 1), ("decompression_limit", 1)];
     assert_eq!(world.skipped(), skipped.into());
+    assert_eq!(files.len(), 3, "a bomb without a line end has no line");
     // What was the matter is looked at again, what was read is not.
     fs::write(dir.path().join("b"), gzip(&lines(5000))).unwrap();
     let second = world.restarted();
@@ -150,6 +151,21 @@ async fn a_damaged_file_is_reported_and_the_others_are_read() {
     let (before, after) = (of("b"), &more[dir.path().join("b").to_str().unwrap()]);
     assert_eq!(after.last().unwrap().split(' ').next(), Some("4999"));
     assert!(before.len() + after.len() <= 5001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_grew_too_much_is_read_on_when_the_limit_is_raised() {
+    let line = "cannot connect to the database, trying again";
+    let text = format!("{line}\n").repeat(100_000);
+    let dir = folder(&[("a", &gzip_best(text.as_bytes()))]);
+    let first = read_all(dir.path(), json!({ "decompression": { "ahead_max": "1MiB" } })).await;
+    assert_eq!(first.skipped(), [("decompression_limit", 1)].into());
+    let before = first.lines().len();
+    assert!((1..100_000).contains(&before), "{before}");
+    let second = first.restarted();
+    assert_eq!(read(&second, dir.path(), json!({})).await.unwrap(), Ended::Exhausted);
+    assert!(second.lines().iter().all(|read| read == line));
+    assert_eq!(before + second.lines().len(), 100_000);
 }
 
 #[tokio::test(start_paused = true)]
