@@ -133,7 +133,7 @@ impl Door for InputDoor {
         })
     }
 
-    fn skipped(&self, file: &str, reason: &'static str, how_many: u64) {
+    fn skipped_of(&self, file: &str, reason: &'static str, how_many: u64) {
         self.count_skipped(file, reason, how_many);
     }
 }

@@ -350,10 +350,7 @@ impl Builder {
 
     /// Counts an event that lives, but that something was odd about.
     pub fn flag(&mut self, what: &'static str) {
-        match self.flagged.iter_mut().find(|(known, _)| *known == what) {
-            Some((_, count)) => *count += 1,
-            None => self.flagged.push((what, 1)),
-        }
+        count(&mut self.flagged, what);
     }
 
     /// What was odd about events since [`Builder::begin`], and how often.
@@ -484,7 +481,7 @@ impl Builder {
             },
         });
         let last = self.slots.len() - 1;
-        Draft { slot: &mut self.slots[last] }
+        Draft { slot: &mut self.slots[last], flagged: &mut self.flagged }
     }
 
     /// The batch of everything pushed since [`Builder::begin`].
@@ -519,6 +516,7 @@ impl Default for Builder {
 #[derive(Debug)]
 pub struct Draft<'a> {
     slot: &'a mut Slot,
+    flagged: &'a mut Vec<(&'static str, u64)>,
 }
 
 impl Draft<'_> {
@@ -532,5 +530,18 @@ impl Draft<'_> {
     pub fn area_len(&mut self, len: u16) -> &mut Self {
         self.slot.area_len = len;
         self
+    }
+
+    /// Something is odd about the event: the same as [`Builder::flag`].
+    pub fn flag(&mut self, what: &'static str) -> &mut Self {
+        count(self.flagged, what);
+        self
+    }
+}
+
+fn count(flagged: &mut Vec<(&'static str, u64)>, what: &'static str) {
+    match flagged.iter_mut().find(|(known, _)| *known == what) {
+        Some((_, count)) => *count += 1,
+        None => flagged.push((what, 1)),
     }
 }

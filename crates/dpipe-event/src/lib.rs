@@ -7,6 +7,7 @@
 //!
 //! No I/O, no clock, no async: time and bytes come in as arguments.
 
+mod base64;
 mod batch;
 mod buffer;
 mod event;
@@ -22,6 +23,7 @@ mod split;
 mod time;
 mod value;
 
+pub use base64::write_base64;
 pub use batch::{Batch, Builder, Draft, Frame, Selection};
 pub use buffer::{Buffer, Pool, Room};
 pub use event::{EventMut, EventRef, NewValue};

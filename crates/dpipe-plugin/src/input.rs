@@ -147,10 +147,14 @@ pub trait Door: Send + Sync {
     /// Waits until credits came free that [`Stream::try_reserve`] may have missed.
     fn freed(&self) -> BoxFuture<'_, ()>;
 
-    /// Counts what an input left out of a file or peer (as [`StreamStart::file`] has it), for a
-    /// reason such as `damaged_file`; it was never an event. It stands in the books of the tenant
-    /// that the file belongs to.
-    fn skipped(&self, file: &str, reason: &'static str, count: u64);
+    /// Counts what an input left out, for a reason such as `not_accepted`; it was never an event.
+    fn skipped(&self, reason: &'static str, count: u64) {
+        self.skipped_of("", reason, count);
+    }
+
+    /// The same of a file or peer (as [`StreamStart::file`] has it): it stands in the books of the
+    /// tenant that this belongs to.
+    fn skipped_of(&self, file: &str, reason: &'static str, count: u64);
 }
 
 /// What a stream is.

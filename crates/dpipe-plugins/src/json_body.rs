@@ -16,7 +16,8 @@ pub(crate) enum InvalidUtf8 {
     /// It is a decode error: the line becomes a dead letter with its bytes as they are.
     #[default]
     Refuse,
-    /// Each wrong sequence becomes U+FFFD in the body; the raw line keeps its bytes.
+    /// Each wrong sequence becomes U+FFFD in the body, which is flagged as `invalid_utf8`; the raw
+    /// line keeps its bytes.
     Replace,
 }
 
@@ -31,6 +32,9 @@ pub(crate) fn depth_max<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u3
         depth => Err(D::Error::custom(format_args!("{depth} is not between 1 and {highest}"))),
     }
 }
+
+/// What an event is flagged as that was not UTF-8.
+const REPAIRED: &str = "invalid_utf8";
 
 /// Reads JSON bodies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,23 +61,31 @@ impl JsonBody {
         let may_repair = self.invalid_utf8 == InvalidUtf8::Replace;
         if may_repair && std::str::from_utf8(&frame.bytes[body.clone()]).is_err() {
             let repaired = String::from_utf8_lossy(&frame.bytes[body]);
-            return events.push_made(frame, repaired.as_bytes(), &self.limits).map_err(refusal);
+            let mut draft = events.push_made(frame, repaired.as_bytes(), &self.limits);
+            if let Ok(draft) = &mut draft {
+                draft.flag(REPAIRED);
+            }
+            return draft.map_err(refusal);
         }
         events.push_json(frame, body, &self.limits).map_err(refusal)
     }
 
-    /// Writes the members of the JSON object in a text.
+    /// Writes the members of the JSON object in a text; tells what was odd about it, if anything.
     pub(crate) fn write(
         &self,
         text: &[u8],
         record: &mut RecordWriter<'_>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<Option<&'static str>, DecodeError> {
         let may_repair = self.invalid_utf8 == InvalidUtf8::Replace;
-        let text = match std::str::from_utf8(text) {
-            Err(_) if may_repair => Cow::Owned(String::from_utf8_lossy(text).into_owned().into()),
-            _ => Cow::Borrowed(text),
+        let (text, flag) = match std::str::from_utf8(text) {
+            Err(_) if may_repair => {
+                let repaired = String::from_utf8_lossy(text).into_owned();
+                (Cow::Owned(repaired.into()), Some(REPAIRED))
+            }
+            _ => (Cow::Borrowed(text), None),
         };
-        record.members_of(&text, &self.limits).map_err(refusal)
+        record.members_of(&text, &self.limits).map_err(refusal)?;
+        Ok(flag)
     }
 }
 

@@ -274,7 +274,7 @@ impl Door for TestDoor {
         Box::pin(self.0.changed.notified())
     }
 
-    fn skipped(&self, _: &str, reason: &'static str, count: u64) {
+    fn skipped_of(&self, _: &str, reason: &'static str, count: u64) {
         *self.0.state.lock().skipped.entry(reason).or_default() += count;
         self.0.changed.notify_waiters();
     }

@@ -7,7 +7,8 @@
 //!
 //! Decode errors: `missing_field`, `empty_area`, `area_too_long`, `area_not_utf8`, `bad_timestamp`,
 //! `time_out_of_range` (not within 2000 to 2099), `bad_json`, `invalid_utf8`, `json_too_deep`,
-//! `json_too_many_fields`, `line_too_long` (the line was cut to the input's limit).
+//! `json_too_many_fields`, `line_too_long` (the line was cut to the input's limit). Flagged:
+//! `invalid_utf8`, where that was repaired.
 //!
 //! Encoding: an event that was read as such a line keeps its area and timestamp as they were
 //! written, and an untouched event its whole line. Any other event gets its time in milliseconds;
@@ -120,8 +121,8 @@ impl Parser for AlsDecoder {
         record: &mut RecordWriter<'_>,
     ) -> Result<Parsed, DecodeError> {
         let head = Head::of(text)?;
-        self.body.write(&text[head.len..], record)?;
-        Ok(Parsed { time: Some(head.time), flag: None })
+        let flag = self.body.write(&text[head.len..], record)?;
+        Ok(Parsed { time: Some(head.time), flag })
     }
 }
 
@@ -345,6 +346,11 @@ mod tests {
         assert!(refusal(line).starts_with("invalid_utf8: "));
         let mut repairing = decoder();
         repairing.body.invalid_utf8 = InvalidUtf8::Replace;
+        let mut events = Builder::new();
+        events.begin(line.to_vec().into(), 0, Timestamp::default());
+        let frame = Frame { bytes: line, start: 0, original_len: line.len() };
+        repairing.decode(&frame, &mut events).unwrap();
+        assert_eq!(events.flagged(), [("invalid_utf8", 1)]);
         let (batch, errors) = decode_lines(&mut repairing, line);
         assert!(errors.is_empty());
         assert_eq!(body(&batch.get(0)), "{\"a\":\"x\u{fffd}y\"}");

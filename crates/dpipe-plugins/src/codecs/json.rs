@@ -5,12 +5,17 @@
 //! checked, also one that nobody will look into.
 //!
 //! Decode errors: `bad_json`, `invalid_utf8`, `json_too_deep`, `json_too_many_fields`,
-//! `line_too_long` (the line was cut to the input's limit).
+//! `line_too_long` (the line was cut to the input's limit). Flagged: `invalid_utf8`, where that was
+//! repaired.
 //!
 //! Encoding: the body, edits merged in; plain text becomes `{"message":"…"}`. What an event has of
 //! the metadata that the option `metadata` names is added as the last members, so that it counts
 //! even if the body has fields of the same names. `_time` and `_received` are written in RFC 3339,
 //! UTC, to the millisecond; `_offset` is a number, the others are strings.
+//!
+//! JSON is UTF-8: of text that is not, each wrong sequence is written as U+FFFD. With
+//! `invalid_utf8: raw_b64`, such an event gets its whole line as it was read besides, in base64, as
+//! its last member `raw_b64`.
 //!
 //! ```yaml
 //! type: json
@@ -18,7 +23,9 @@
 
 use std::io::Write;
 
-use dpipe_event::{Batch, Builder, EventRef, Frame, JsonLimits, Meta, RecordWriter, Timestamp};
+use dpipe_event::{
+    Batch, Builder, EventRef, Frame, JsonLimits, Meta, RecordWriter, Timestamp, write_base64,
+};
 use dpipe_plugin::{
     BuildContext, BuildError, DecodeError, Decoder, DecoderConfig, DecoderSpec, EncodeError,
     Encoder, EncoderConfig, EncoderSpec, Parsed, Parser,
@@ -47,6 +54,19 @@ pub(crate) struct Decode {
 pub(crate) struct Encode {
     /// The metadata to add, such as `[_time, _area]`.
     metadata: Vec<Metadata>,
+    /// What becomes of bytes that are not UTF-8.
+    invalid_utf8: Unwritable,
+}
+
+/// What becomes of bytes that JSON cannot hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Unwritable {
+    /// Each wrong sequence is written as U+FFFD.
+    #[default]
+    Replace,
+    /// The same, and the line as it was read is added in base64, as `raw_b64`.
+    RawB64,
 }
 
 impl Default for Decode {
@@ -140,7 +160,8 @@ impl EncoderConfig for Encode {
 impl EncoderSpec for Encode {
     fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Encoder>, BuildError> {
         let metadata = self.metadata.iter().copied().map(Meta::from).collect();
-        Ok(Box::new(JsonEncoder { metadata }))
+        let raw_b64 = self.invalid_utf8 == Unwritable::RawB64;
+        Ok(Box::new(JsonEncoder { metadata, raw_b64 }))
     }
 }
 
@@ -163,21 +184,23 @@ impl Parser for JsonDecoder {
         _: Timestamp,
         record: &mut RecordWriter<'_>,
     ) -> Result<Parsed, DecodeError> {
-        self.body.write(text, record)?;
-        Ok(Parsed::default())
+        let flag = self.body.write(text, record)?;
+        Ok(Parsed { time: None, flag })
     }
 }
 
 #[derive(Default)]
 pub(super) struct JsonEncoder {
     metadata: Vec<Meta>,
+    raw_b64: bool,
 }
 
 impl Encoder for JsonEncoder {
     fn encode(&self, event: &EventRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         event.write_json(out);
-        if !self.metadata.is_empty() {
-            self.add_metadata(event, out);
+        let raw = if self.raw_b64 { changed_line(event) } else { None };
+        if !self.metadata.is_empty() || raw.is_some() {
+            self.add_members(event, raw, out);
         }
         Ok(())
     }
@@ -189,7 +212,7 @@ impl Encoder for JsonEncoder {
 
 impl JsonEncoder {
     /// Adds members to the object at the end of `out`.
-    fn add_metadata(&self, event: &EventRef<'_>, out: &mut Vec<u8>) {
+    fn add_members(&self, event: &EventRef<'_>, raw: Option<&[u8]>, out: &mut Vec<u8>) {
         cut_back(out, |byte| byte != b'}');
         out.pop();
         cut_back(out, |byte| byte.is_ascii_whitespace());
@@ -210,8 +233,22 @@ impl JsonEncoder {
             };
             separator = b",\"";
         }
+        if let Some(raw) = raw {
+            out.extend_from_slice(separator);
+            out.extend_from_slice(b"raw_b64\":\"");
+            write_base64(out, raw);
+            out.push(b'"');
+        }
         out.push(b'}');
     }
+}
+
+/// The line as it was read, if it is not UTF-8, so that JSON cannot say what it said.
+fn changed_line<'a>(event: &EventRef<'a>) -> Option<&'a [u8]> {
+    // JSON that lies in the read buffer was found to be UTF-8 when it was decoded.
+    let was_checked = event.is_untouched() && !event.is_text();
+    let raw = event.raw();
+    (!was_checked && std::str::from_utf8(raw).is_err()).then_some(raw)
 }
 
 fn cut_back(out: &mut Vec<u8>, cut: impl Fn(u8) -> bool) {
@@ -270,7 +307,7 @@ mod tests {
     #[test]
     fn metadata_comes_last_and_so_wins_over_the_body() {
         let metadata = vec![Meta::Time, Meta::Area, Meta::Tenant, Meta::Offset];
-        let encoder = JsonEncoder { metadata };
+        let encoder = JsonEncoder { metadata, raw_b64: false };
         let text = "{}\n{ }\n{\"_tenant\":\"forged\" } \n";
         let batch = batch_of(&mut JsonDecoder::default(), text);
         assert!(!encoder.is_verbatim(&batch));
@@ -285,6 +322,46 @@ mod tests {
                 meta(1003),
                 meta(1007)
             )
+        );
+    }
+
+    #[test]
+    fn what_json_cannot_say_is_added_as_it_was_read() {
+        let mut decoder = JsonDecoder::default();
+        decoder.body.invalid_utf8 = InvalidUtf8::Replace;
+        let lines = b"{\"raw_b64\":\"forged\",\"a\":\"x\xffy\"}\n{\"a\":\"\xc3\xa9\"}\n";
+        let (mut batch, errors) = decode_lines(&mut decoder, lines);
+        assert!(errors.is_empty());
+        let encoder: Encode = serde_json::from_str(r#"{"invalid_utf8":"raw_b64"}"#).unwrap();
+        assert_eq!(encoder.invalid_utf8, Unwritable::RawB64);
+        let encoder = JsonEncoder { metadata: vec![Meta::Tenant], raw_b64: true };
+        let raw = "eyJyYXdfYjY0IjoiZm9yZ2VkIiwiYSI6Inj/eSJ9";
+        let expected = format!(
+            "{{\"raw_b64\":\"forged\",\"a\":\"x\u{fffd}y\",\"_tenant\":\"rs\",\"raw_b64\":\"{raw}\"}}\n\
+             {{\"a\":\"\u{e9}\",\"_tenant\":\"rs\"}}\n"
+        );
+        assert_eq!(encoded(&encoder, &batch), expected);
+        // An edit does not make the line another one.
+        for index in 0..2 {
+            batch.edit(index).remove(&"a".parse().unwrap());
+            batch.edit(index).remove(&"raw_b64".parse().unwrap());
+        }
+        let encoder = JsonEncoder { metadata: Vec::new(), raw_b64: true };
+        assert_eq!(encoded(&encoder, &batch), format!("{{\"raw_b64\":\"{raw}\"}}\n{{}}\n"));
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_added_as_it_was_read() {
+        let lines = b"caf\xe9\nok\n";
+        let (batch, _) = decode_lines(&mut crate::codecs::text::TextDecoder, lines);
+        let encoder = JsonEncoder { metadata: Vec::new(), raw_b64: true };
+        assert_eq!(
+            encoded(&encoder, &batch),
+            "{\"message\":\"caf\u{fffd}\",\"raw_b64\":\"Y2Fm6Q==\"}\n{\"message\":\"ok\"}\n"
+        );
+        assert_eq!(
+            encoded(&JsonEncoder::default(), &batch),
+            "{\"message\":\"caf\u{fffd}\"}\n{\"message\":\"ok\"}\n"
         );
     }
 

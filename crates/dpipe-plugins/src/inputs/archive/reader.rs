@@ -81,7 +81,7 @@ impl Reader {
             let (path, error) = (job.path.display(), &fault as &dyn std::error::Error);
             let offset = self.with(job.file, |_, position| position.sent).unwrap_or_default();
             tracing::error!(input = %self.context.node, %path, offset, error, "cannot read a file on");
-            self.context.door.skipped(&job.path.to_string_lossy(), fault.reason(), 1);
+            self.context.door.skipped_of(&job.path.to_string_lossy(), fault.reason(), 1);
         }
         self.progress.file_ended(&job);
     }

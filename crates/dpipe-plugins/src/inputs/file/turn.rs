@@ -123,7 +123,7 @@ impl Follower {
         if tail.seen.0 > self.sent(tail) && !is_done {
             let path = tail.path.display();
             tracing::warn!(input = %self.context.node, %path, "a file was deleted before it was read to its end");
-            self.context.door.skipped(&tail.path.to_string_lossy(), "deleted_unread", 1);
+            self.context.door.skipped_of(&tail.path.to_string_lossy(), "deleted_unread", 1);
         }
         self.let_go(id);
     }
@@ -212,7 +212,7 @@ impl Follower {
                     let path = tail.path.display();
                     tracing::error!(input = %self.context.node, %path, error = %fault, "a file is not whole");
                     let file = tail.path.to_string_lossy();
-                    self.context.door.skipped(&file, fault.reason(), 1);
+                    self.context.door.skipped_of(&file, fault.reason(), 1);
                 }
                 lines.rest()?
             }
@@ -339,7 +339,7 @@ impl Follower {
             let path = tail.path.display();
             let error = fault as &dyn std::error::Error;
             tracing::error!(input = %self.context.node, %path, offset, error, "cannot read a file on");
-            self.context.door.skipped(&tail.path.to_string_lossy(), fault.reason(), 1);
+            self.context.door.skipped_of(&tail.path.to_string_lossy(), fault.reason(), 1);
         }
         tail.troubled = true;
         let again = match fault {
