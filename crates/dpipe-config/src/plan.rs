@@ -4,12 +4,14 @@
 mod nodes;
 mod routes;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::graph::{Graph, GraphEdge, GraphKind, GraphNode, UnmatchedTag};
 use dpipe_event::Path;
-use dpipe_plugin::settings::{ByteSize, Node, Problems, deserialize_knowing};
+use dpipe_plugin::settings::{ByteSize, Node, Period, Problems, deserialize_knowing};
+use dpipe_plugin::template::TenantSetting;
 use dpipe_plugin::{
     Condition, DecoderSpec, EncoderSpec, InputSpec, Level, Multiline, OutputSpec, Registry,
     StepSpec,
@@ -97,6 +99,8 @@ pub struct TenantPlan {
     pub name: Arc<str>,
     /// Its limits.
     pub limits: TenantLimits,
+    /// What templates may read of it.
+    pub settings: BTreeMap<TenantSetting, String>,
 }
 
 /// What a tenant may use.
@@ -113,6 +117,13 @@ pub struct TenantLimits {
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TenantConfig {
+    /// What the names of its indexes and files begin with, where a template has
+    /// `{tenant.index_prefix}`; the tenant's name if it is left out.
+    #[serde(deserialize_with = "nodes::index_prefix")]
+    index_prefix: Option<String>,
+    /// How long its events are to be kept, for templates: `{tenant.retention}`. Nothing is deleted
+    /// by it yet.
+    retention: Option<Period>,
     /// What the tenant may use.
     limits: TenantLimits,
 }

@@ -12,6 +12,7 @@ use dpipe_config::plan::{DEFAULT_TENANT, TenantSource};
 use dpipe_event::{Origin, Progress, Receipt};
 use dpipe_plugin::{BoxFuture, Chunk, Credit, Decoder, Door, InputError, Stream, StreamStart};
 use parking_lot::Mutex;
+use regex::bytes::Regex;
 use tokio::sync::mpsc;
 
 use crate::core::Core;
@@ -58,9 +59,7 @@ impl InputDoor {
             TenantSource::Named(name) => return Ok(core.tenants.get(name)),
             TenantSource::FromPath(pattern) => pattern,
         };
-        let found = pattern.captures(file.as_bytes()).and_then(|found| found.name("tenant"));
-        let name = found.and_then(|name| std::str::from_utf8(name.as_bytes()).ok());
-        let Some(name) = name.filter(|name| is_tenant_name(name)) else {
+        let Some(name) = tenant_in_path(pattern, file) else {
             let why = format!("the path `{file}` names no tenant by the pattern `{pattern}`");
             return Err(("path_without_tenant", why));
         };
@@ -80,6 +79,13 @@ impl InputDoor {
         let tenant = self.tenant(file).unwrap_or_else(|_| self.core.tenants.get(DEFAULT_TENANT));
         tenant.book(self.input).skip(reason, how_many);
     }
+}
+
+/// The tenant that a path names, if it does.
+pub(crate) fn tenant_in_path<'a>(pattern: &Regex, file: &'a str) -> Option<&'a str> {
+    let found = pattern.captures(file.as_bytes())?.name("tenant")?;
+    let name = std::str::from_utf8(found.as_bytes()).ok()?;
+    is_tenant_name(name).then_some(name)
 }
 
 /// A tenant's name is part of paths and labels; from a path it is whatever somebody called a folder.

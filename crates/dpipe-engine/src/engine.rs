@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dpipe_config::plan::Plan;
+use dpipe_config::plan::{Plan, TenantPlan};
 use dpipe_durable::{DataDir, DataDirError};
 use dpipe_env::Env;
 use dpipe_event::Pool;
-use dpipe_plugin::{BuildError, Encoder, Ended, InputContext, Shutdown, ShutdownHandle};
+use dpipe_plugin::template::TenantSettings;
+use dpipe_plugin::{BuildError, Encoder, Ended, InputContext, Shared, Shutdown, ShutdownHandle};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -313,6 +314,9 @@ pub(crate) fn build_core(
         Some(*known.entry(format!("{} {:?}", encoder.plugin, encoder.spec)).or_insert(next))
     });
     let encoders = encoders.collect();
+    let shared = Shared::default();
+    let settings = |tenant: &TenantPlan| (tenant.name.to_string(), tenant.settings.clone());
+    TenantSettings(plan.tenants.iter().map(settings).collect()).lend(&shared);
     Core {
         route: Route::of(&plan),
         tenants: Tenants::new(&plan, numbers.all()),
@@ -326,7 +330,7 @@ pub(crate) fn build_core(
         dead,
         freed,
         losses: Arc::default(),
-        shared: dpipe_plugin::Shared::default(),
+        shared,
         health: Health::default(),
         stop,
         closed: std::sync::atomic::AtomicBool::new(false),

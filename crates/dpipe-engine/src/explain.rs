@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use dpipe_config::plan::{Plan, Producer, TenantSource};
+use dpipe_config::plan::{DEFAULT_TENANT, Plan, Producer, TenantSource};
 use dpipe_env::Env;
 use dpipe_event::{Batch, Buffer, Builder, Origin, StreamId, Timestamp, logfile_name};
 use dpipe_plugin::{Chunk, Cut};
 
 use crate::core::Core;
 use crate::dead::DeadOffice;
+use crate::door::tenant_in_path;
 use crate::engine::{StartError, build_core};
 use crate::lane::Lane;
 
@@ -131,7 +132,9 @@ pub fn explain(
     }
     let tenant = match &input_plan.tenant {
         TenantSource::Named(name) => name.clone(),
-        TenantSource::FromPath(_) => Arc::from("from-path"),
+        TenantSource::FromPath(pattern) => {
+            tenant_in_path(pattern, file).unwrap_or(DEFAULT_TENANT).into()
+        }
     };
     let origin = Arc::new(Origin {
         tenant,

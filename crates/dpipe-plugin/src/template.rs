@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `{_log_info.uid}` | the value of a field path, metadata included |
 //! | `{data_dir}` | the data directory |
-//! | `{tenant.index_prefix}` | a setting of the event's tenant |
+//! | `{tenant.index_prefix}` | a setting of the event's tenant: see [`TenantSetting`] |
 //! | `{{` `}}` `%%` | `{` `}` `%` |
 //! | `%Y %y %m %b %B %d %j` | year, its last two digits, month by number and by name, day, day of the year |
 //! | `%H %I %p %M %S %L %s` | hour (24, 12), AM or PM, minute, second, millisecond, seconds since 1970 |
@@ -17,6 +17,7 @@
 
 mod moment;
 mod parse;
+mod tenant;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -26,9 +27,11 @@ use std::sync::Arc;
 use dpipe_event::{EventRef, Meta, Path, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::BuildContext;
 use crate::settings::error_in_text;
-use crate::{BuildContext, Shared};
 use moment::Moment;
+
+pub use tenant::{TenantSetting, TenantSettings};
 
 /// The most bytes that one value may take in a [`Escaping::PathSegment`]; file systems end there.
 const SEGMENT_BYTES_MAX: usize = 255;
@@ -45,7 +48,7 @@ enum Part {
     Literal(Box<str>),
     DataDir,
     Field(Path),
-    TenantSetting { key: Box<str>, by_tenant: HashMap<String, String> },
+    TenantSetting { setting: TenantSetting, by_tenant: HashMap<String, String> },
     Moment(Moment),
 }
 
@@ -87,25 +90,6 @@ pub struct RenderError {
     pub bytes: usize,
 }
 
-/// What templates read of tenants: by tenant, by setting.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TenantSettings(pub BTreeMap<String, BTreeMap<String, String>>);
-
-impl TenantSettings {
-    const NAME: &'static str = "tenant settings";
-
-    /// Makes the settings known to whatever is built with this [`Shared`]. The first call counts.
-    pub fn lend(self, shared: &Shared) {
-        let Ok(_) = shared.get_or_make(Self::NAME, || Ok::<_, std::convert::Infallible>(self));
-    }
-
-    fn lent(shared: &Shared) -> Arc<TenantSettings> {
-        let none = || Ok::<_, std::convert::Infallible>(TenantSettings::default());
-        let Ok(settings) = shared.get_or_make(Self::NAME, none);
-        settings
-    }
-}
-
 impl Template {
     /// Parses a template.
     ///
@@ -121,19 +105,19 @@ impl Template {
         Template { text: text.into(), parts: [Part::Literal(text.into())].into() }
     }
 
-    /// The template with the data directory and the tenants' settings put in. Without this, these
-    /// places are like missing values.
+    /// The template with the data directory and the tenants' settings put in. Without this, the
+    /// former is like a missing value, and no tenant has settings.
     #[must_use]
     pub fn bind(&self, context: &BuildContext<'_>) -> Template {
         let tenants = TenantSettings::lent(context.shared);
         let bound = |part: &Part| match part {
             Part::DataDir => Part::Literal(context.data_dir.to_string_lossy().into()),
-            Part::TenantSetting { key, .. } => {
-                let of = |(tenant, settings): (&String, &BTreeMap<String, String>)| {
-                    Some((tenant.clone(), settings.get(&**key)?.clone()))
+            Part::TenantSetting { setting, .. } => {
+                let of = |(tenant, settings): (&String, &BTreeMap<_, String>)| {
+                    Some((tenant.clone(), settings.get(setting)?.clone()))
                 };
                 let by_tenant = tenants.0.iter().filter_map(of).collect();
-                Part::TenantSetting { key: key.clone(), by_tenant }
+                Part::TenantSetting { setting: *setting, by_tenant }
             }
             part => part.clone(),
         };
@@ -161,9 +145,12 @@ impl Template {
                     continue;
                 }
                 Part::DataDir => None,
-                Part::TenantSetting { by_tenant, .. } => by_tenant
-                    .get(&*event.origin().tenant)
-                    .map(|setting| Cow::Borrowed(setting.as_bytes())),
+                Part::TenantSetting { setting, by_tenant } => {
+                    let tenant = &*event.origin().tenant;
+                    let own = by_tenant.get(tenant).map(String::as_str);
+                    let value = own.or_else(|| setting.of_others(tenant));
+                    value.map(|value| Cow::Borrowed(value.as_bytes()))
+                }
                 Part::Field(path) => event.get(path).and_then(text_of),
             };
             let start = out.len();
@@ -221,14 +208,6 @@ impl Template {
                 )
             ),
             _ => false,
-        })
-    }
-
-    /// The settings of tenants that it reads.
-    pub fn tenant_settings(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::TenantSetting { key, .. } => Some(&**key),
-            _ => None,
         })
     }
 
@@ -302,7 +281,7 @@ impl fmt::Display for Part {
             Part::Literal(text) => f.write_str(text),
             Part::DataDir => f.write_str("{data_dir}"),
             Part::Field(path) => write!(f, "{{{path}}}"),
-            Part::TenantSetting { key, .. } => write!(f, "{{tenant.{key}}}"),
+            Part::TenantSetting { setting, .. } => write!(f, "{{tenant.{}}}", setting.name()),
             Part::Moment(moment) => write!(f, "%{}", moment.letter()),
         }
     }

@@ -1,13 +1,15 @@
 //! Reads the sections of a configuration into nodes: resolves the plugin of each, and hands it the
 //! settings that are its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dpipe_plugin::settings::{
-    Node, NodeValue, Problem, Problems, Span, deserialize, nearest, suggest,
+    Node, NodeValue, Problem, Problems, Span, deserialize, error_in_text, nearest, suggest,
 };
+use dpipe_plugin::template::TenantSetting;
 use dpipe_plugin::{Condition, DecoderSpec, Entry, Multiline, Pattern, Registry};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     Buffer, DEFAULT_TENANT, EncoderPlan, FilterPlan, InputPlan, OutputPlan, StepPlan, TenantConfig,
@@ -74,9 +76,18 @@ impl Reader<'_> {
             problems.note(check_name(&name, &span));
             let config =
                 if node.is_null() { Ok(TenantConfig::default()) } else { deserialize(node) };
-            if let Some(TenantConfig { limits }) = problems.note(config) {
-                tenants.push(TenantPlan { name, limits });
+            // One that is wrong is there all the same: who names it is not wrong too.
+            let TenantConfig { limits, index_prefix, retention } =
+                problems.note(config).unwrap_or_default();
+            let mut settings = BTreeMap::new();
+            settings.extend(index_prefix.map(|prefix| (TenantSetting::IndexPrefix, prefix)));
+            if let (Some(_), Some(written)) = (retention, node.get("retention")) {
+                let text = written.as_str().unwrap_or_default().to_owned();
+                settings.insert(TenantSetting::Retention, text);
+                let message = "`retention` is for templates only: nothing is deleted by it yet";
+                problems.push(Problem::warning(message).at(written.span.clone()));
             }
+            tenants.push(TenantPlan { name, limits, settings });
         }
         tenants
     }
@@ -371,6 +382,20 @@ fn tenant_source(node: Option<&Node>, tenants: &[TenantPlan]) -> Result<TenantSo
             .help("write `(?<tenant>…)` around the part of the path that names it"));
     }
     Ok(TenantSource::FromPath(regex))
+}
+
+/// Reads the prefix of a tenant's names: a word, so that it can stand in any of them as it is.
+pub(super) fn index_prefix<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(plain) || text.starts_with('.') {
+        let message = "a prefix has letters, digits, `_`, `-` and `.`, at most 64 of them, and does \
+                       not start with a dot";
+        return Err(error_in_text(0..text.len(), message));
+    }
+    Ok(Some(text))
 }
 
 /// A name is a word: it stands in tags, metrics, paths and URLs.

@@ -1,11 +1,13 @@
 //! From the text of a template to its parts.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use dpipe_event::Path;
 
 use super::moment::Moment;
-use super::{Part, TemplateError};
+use super::{Part, TemplateError, TenantSetting};
+use crate::settings::suggest;
 
 const TENANT: &str = "tenant.";
 
@@ -65,12 +67,10 @@ fn place(inside: &str, at: usize) -> Result<Part, TemplateError> {
         return Ok(Part::DataDir);
     }
     if let Some(key) = inside.strip_prefix(TENANT) {
-        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if key.is_empty() || !key.chars().all(name) {
-            let reason = "expected the name of a tenant's setting".into();
-            return Err(TemplateError { reason, at: at + TENANT.len() });
-        }
-        return Ok(Part::TenantSetting { key: key.into(), by_tenant: HashMap::new() });
+        let Some(setting) = TenantSetting::named(key) else {
+            return Err(TemplateError { reason: unknown_setting(key), at: at + TENANT.len() });
+        };
+        return Ok(Part::TenantSetting { setting, by_tenant: HashMap::new() });
     }
     if inside.is_empty() {
         let reason = "expected a field path in the braces".into();
@@ -97,6 +97,12 @@ fn closing_brace(chars: &[char], from: usize) -> Option<usize> {
         at += 1;
     }
     None
+}
+
+fn unknown_setting(key: &str) -> Cow<'static, str> {
+    let names = TenantSetting::ALL.map(TenantSetting::name);
+    let help = suggest(key, names.iter().copied()).unwrap_or_default();
+    format!("a tenant has no setting `{}` ({help})", key.escape_debug()).into()
 }
 
 fn unknown_letter(letter: Option<char>) -> String {

@@ -4,6 +4,7 @@ use dpipe_event::{Batch, Builder, Frame, JsonLimits, Origin, StreamId, Timestamp
 use proptest::prelude::*;
 
 use super::*;
+use crate::Shared;
 
 /// One event of tenant `rs`, of 2014-12-29 01:02:03.004, a Monday of week 2015-01.
 fn batch(json: &str) -> Batch {
@@ -95,7 +96,6 @@ fn a_mistake_is_placed_at_its_character() {
     assert_eq!(wrong("ab}"), (2, "a `}` without its `{` (a plain one is written `}}`)".into()));
     assert_eq!(wrong("x{a..b}"), (4, "expected a key".into()));
     assert_eq!(wrong("x{}"), (2, "expected a field path in the braces".into()));
-    assert_eq!(wrong("{tenant.}"), (8, "expected the name of a tenant's setting".into()));
     assert!(wrong("%Y%q").1.starts_with("unknown `%q` (a plain one is written `%%`; there are %Y"));
     assert_eq!(wrong("%Y%q").0, 2);
     assert_eq!(wrong("50%").0, 2);
@@ -105,13 +105,15 @@ fn a_mistake_is_placed_at_its_character() {
     );
 }
 
-#[test]
-fn data_dir_and_tenant_settings_are_put_in_by_binding() {
+fn bound(text: &str, settings: &[(&str, TenantSetting, &str)]) -> Template {
     let shared = Shared::default();
-    let setting = BTreeMap::from([("index_prefix".to_owned(), "fun/rs".to_owned())]);
-    TenantSettings(BTreeMap::from([("rs".to_owned(), setting)])).lend(&shared);
+    let mut all = TenantSettings::default();
+    for (tenant, setting, value) in settings {
+        all.0.entry((*tenant).into()).or_default().insert(*setting, (*value).into());
+    }
+    all.lend(&shared);
     let env: Arc<dyn dpipe_env::Env> = Arc::new(dpipe_env::RealEnv);
-    let context = BuildContext {
+    Template::parse(text).unwrap().bind(&BuildContext {
         env: &env,
         node: "copy",
         step: 0,
@@ -119,13 +121,44 @@ fn data_dir_and_tenant_settings_are_put_in_by_binding() {
         config_dir: std::path::Path::new("/etc"),
         shared: &shared,
         decoder: None,
-    };
-    let template = Template::parse("{data_dir}/{tenant.index_prefix}/{tenant.none}").unwrap();
-    assert_eq!(template.tenant_settings().collect::<Vec<_>>(), ["index_prefix", "none"]);
-    assert_eq!(template.literal_prefix(), "{data_dir}/");
-    let bound = template.bind(&context);
+    })
+}
+
+#[test]
+fn data_dir_and_tenant_settings_are_put_in_by_binding() {
+    let text = "{data_dir}/{tenant.index_prefix}/{tenant.retention}";
+    assert_eq!(Template::parse(text).unwrap().literal_prefix(), "{data_dir}/");
+    let settings = [
+        ("rs", TenantSetting::IndexPrefix, "fun/rs"),
+        ("rs", TenantSetting::Retention, "30d"),
+        ("ff", TenantSetting::IndexPrefix, "ff"),
+    ];
+    let bound = bound(text, &settings);
     assert_eq!(bound.literal_prefix(), "/data/");
-    assert_eq!(render_of(&bound, "{}", Escaping::PathSegment).unwrap(), "/data/fun%2Frs/none");
+    assert_eq!(render_of(&bound, "{}", Escaping::PathSegment).unwrap(), "/data/fun%2Frs/30d");
+}
+
+#[test]
+fn a_tenant_without_a_prefix_has_its_name_there_and_shares_nothing() {
+    let others = [("ff", TenantSetting::IndexPrefix, "ff_prefix")];
+    let bound = bound("{tenant.index_prefix}|{tenant.retention}", &others);
+    assert_eq!(render_of(&bound, "{}", Escaping::None).unwrap(), "rs|");
+    assert_eq!(render_of(&bound, "{}", Escaping::PathSegment).unwrap(), "rs|none");
+}
+
+#[test]
+fn a_setting_that_no_tenant_can_have_is_a_mistake() {
+    let wrong = |text: &str| Template::parse(text).unwrap_err();
+    let error = wrong("x/{tenant.index_prefx}");
+    assert_eq!(error.at, 10);
+    assert_eq!(
+        error.reason,
+        "a tenant has no setting `index_prefx` (did you mean `index_prefix`?)"
+    );
+    assert_eq!(
+        wrong("{tenant.}").reason,
+        "a tenant has no setting `` (there is `index_prefix`, `retention`)"
+    );
 }
 
 #[test]
