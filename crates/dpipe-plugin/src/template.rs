@@ -259,9 +259,15 @@ fn escape(value: &[u8], escaping: Escaping, out: &mut Vec<u8>) {
         Escaping::PathSegment => {
             let dots = value == b"." || value == b"..";
             for chunk in value.utf8_chunks() {
-                for &byte in chunk.valid().as_bytes() {
-                    let unsafe_ = matches!(byte, b'/' | b'\\' | b'%' | 0..0x20 | 0x7f);
-                    if unsafe_ || dots { percent(byte, out) } else { out.push(byte) }
+                for c in chunk.valid().chars() {
+                    let mut bytes = [0; 4];
+                    let bytes = c.encode_utf8(&mut bytes).as_bytes();
+                    // Control characters are C0, DEL and C1.
+                    if dots || c.is_control() || matches!(c, '/' | '\\' | '%') {
+                        bytes.iter().for_each(|&byte| percent(byte, out));
+                    } else {
+                        out.extend_from_slice(bytes);
+                    }
                 }
                 chunk.invalid().iter().for_each(|&byte| percent(byte, out));
             }

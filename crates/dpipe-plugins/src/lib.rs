@@ -17,6 +17,7 @@ mod reading;
 mod standard_output;
 mod steps;
 mod target;
+pub mod terminal;
 mod times;
 mod watched;
 

@@ -1,8 +1,15 @@
 //! What dpipe says of itself: to standard error, so that standard output is free for events.
 
+use std::error::Error;
+use std::fmt;
 use std::io::{IsTerminal, Write};
 
+use dpipe_plugins::terminal::write_clean;
+use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::Writer;
 
 /// Starts the log; `DPIPE_LOG` chooses what it shows (`info` unless it is set).
 pub(crate) fn start() {
@@ -14,6 +21,7 @@ pub(crate) fn start() {
         .with_writer(std::io::stderr)
         .with_ansi(color)
         .with_target(false)
+        .fmt_fields(Fields)
         .finish();
     // A second subscriber in one process is a test's; the first one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -28,4 +36,66 @@ pub(crate) fn start() {
 pub(crate) fn say(text: &str) {
     // Standard error may be closed; there is nobody to tell then.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Writes the words and values of an event so that a terminal shows them as they are, on one line:
+/// among them are paths, and a path is whatever somebody called a file.
+struct Fields;
+
+impl<'w> FormatFields<'w> for Fields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut values = Values { writer, is_first: true, result: Ok(()) };
+        fields.record(&mut values);
+        values.result
+    }
+}
+
+struct Values<'w> {
+    writer: Writer<'w>,
+    is_first: bool,
+    result: fmt::Result,
+}
+
+impl Values<'_> {
+    fn put(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        if self.result.is_ok() {
+            self.result = self.try_put(field.name(), value);
+        }
+    }
+
+    fn try_put(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+        if !std::mem::take(&mut self.is_first) {
+            self.writer.write_char(' ')?;
+        }
+        match (name, self.writer.has_ansi_escapes()) {
+            ("message", _) => {}
+            (_, false) => write!(self.writer, "{name}=")?,
+            // The name in italics and the sign dimmed, so that values stand out.
+            (_, true) => write!(self.writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m")?,
+        }
+        self.writer.write_str(&clean(&value.to_string()))
+    }
+}
+
+impl Visit for Values<'_> {
+    fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        self.put(field, format_args!("{text}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format_args!("{value:?}"));
+    }
+}
+
+/// A text as a terminal shows it, on one line.
+fn clean(text: &str) -> String {
+    let mut shown = Vec::new();
+    write_clean(text.as_bytes(), usize::MAX, &mut shown);
+    String::from_utf8(shown).expect("what is clean is UTF-8")
 }

@@ -195,6 +195,7 @@ fn what_could_leave_a_folder_is_percent_encoded() {
     assert_eq!(segment("..."), "...");
     assert_eq!(segment("../../etc/passwd"), "..%2F..%2Fetc%2Fpasswd");
     assert_eq!(segment("a\\b\0c\n\u{7f}"), "a%5Cb%00c%0A%7F");
+    assert_eq!(segment("\u{9b}2J\u{85}"), "%C2%9B2J%C2%85");
     assert_eq!(segment("%2F"), "%252F");
     assert_eq!(segment("é x"), "é x");
 }

@@ -27,7 +27,6 @@
 //! beep: { when: "level:error" }
 //! ```
 
-mod clean;
 mod line;
 mod paint;
 

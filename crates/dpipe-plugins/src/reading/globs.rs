@@ -74,7 +74,9 @@ impl Globs {
         for Pattern(text) in include {
             let (base, rest) = place(text, context);
             let parts = split(rest);
-            let names = &parts[..parts.len() - 1];
+            // A glob that ends in `**` is about files in any folder.
+            let is_open = parts.last() == Some(&"**");
+            let names = &parts[..parts.len() - usize::from(!is_open)];
             let literal = names.iter().take_while(|name| !name.contains(SPECIAL)).count();
             roots.push(names[..literal].iter().fold(base.clone(), |path, name| path.join(name)));
             let mut folder = escaped(&base);
@@ -297,6 +299,14 @@ mod tests {
         let (found, folders) = walked(dir.path(), &globs);
         assert_eq!(found, ["a/x.log", "b/deep/y.log", "c/z.log"]);
         assert_eq!(folders, ["", "a", "b", "b/deep", "c"]);
+    }
+
+    #[test]
+    fn a_glob_that_ends_in_any_folders_is_about_all_files_in_them() {
+        let dir = tree(&["a/x.log", "a/b/c/y", "top.log", "other/z"]);
+        let globs = globs(dir.path(), &["a/**"], &[]);
+        assert_eq!(walked(dir.path(), &globs).0, ["a/b/c/y", "a/x.log"]);
+        assert!(globs.may_hold(&dir.path().join("a/b/c")));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dpipe_engine::{Effect, Explanation, Stage};
 use dpipe_env::RealEnv;
+use dpipe_plugins::terminal::write_clean;
 
 use crate::loading;
 
@@ -21,7 +22,13 @@ pub(crate) fn run(config: &Path, tag: &str, file: &str) -> anyhow::Result<ExitCo
             Err(code) => return Ok(code),
         };
         let told = dpipe_engine::explain(plan, Arc::new(RealEnv), tag, line, file)?;
-        out.write_all(text(&told).as_bytes())?;
+        // It is read on a terminal, and the line is whatever somebody wrote into a log.
+        let mut shown = Vec::new();
+        for line in text(&told).lines() {
+            write_clean(line.as_bytes(), usize::MAX, &mut shown);
+            shown.push(b'\n');
+        }
+        out.write_all(&shown)?;
     }
     Ok(ExitCode::SUCCESS)
 }

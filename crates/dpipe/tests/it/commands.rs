@@ -38,6 +38,15 @@ fn explain_shows_the_event_after_each_step_and_who_takes_it() {
 }
 
 #[test]
+fn explain_shows_nothing_that_a_terminal_acts_on() {
+    let line = "us,1393675200250,{\"uri\":\"a\u{9b}2J\u{202e}\u{7f}\"}\n\u{1b}[2J,1,{}";
+    let output = run(&["explain", &example("als.yaml"), "--tag", "rs_logs"], line);
+    let said = text(&output.stdout);
+    assert!(said.contains(r"a\u{9b}2J\u{202e}\u{7f}"), "{said}");
+    assert!(!said.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')), "{said:?}");
+}
+
+#[test]
 fn explain_names_the_inputs_there_are() {
     let output = run(&["explain", &example("als.yaml"), "--tag", "nope"], "x\n");
     assert_eq!(output.status.code(), Some(1));

@@ -8,6 +8,7 @@ mod crashes;
 mod examples;
 mod golden;
 mod laws;
+mod limits;
 mod neighbor;
 mod process;
 mod rotation;

@@ -47,8 +47,17 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(config: &str) -> Self {
+        World::listening("off", config)
+    }
+
+    /// The same with an admin API; its port is free.
+    pub(crate) fn with_api(config: &str) -> Self {
+        World::listening("127.0.0.1:0", config)
+    }
+
+    fn listening(listen: &str, config: &str) -> Self {
         let world = World { dir: tempfile::tempdir().unwrap() };
-        world.write("dpipe.yaml", &format!("api: {{ listen: \"off\" }}\n{config}"));
+        world.write("dpipe.yaml", format!("api: {{ listen: \"{listen}\" }}\n{config}"));
         world
     }
 
@@ -56,10 +65,10 @@ impl World {
         self.dir.path().join(name)
     }
 
-    pub(crate) fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
 
     pub(crate) fn append(&self, name: &str, text: &str) {
@@ -147,6 +156,26 @@ impl Running {
         let status = self.child.take().unwrap().wait().unwrap();
         self.listener.take().unwrap().join().unwrap();
         Ended { status, said: self.said.lock().clone() }
+    }
+
+    /// The most memory that it has had so far.
+    pub(crate) fn memory_peak_bytes(&self) -> u64 {
+        let pid = self.child.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// What the admin API answers.
+    pub(crate) fn get(&self, uri: &str) -> String {
+        let said = self.said.lock().clone();
+        let address = said.split("admin API http://").nth(1).unwrap().split('/').next().unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {uri} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        answer
     }
 
     /// Waits until it says something.

@@ -5,9 +5,9 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use dpipe_event::{EventRef, Path, Timestamp, Value};
 
-use super::clean::write_clean;
 use super::paint::{Level, QUIET, style_of_name};
 use super::{ColorBy, Config};
+use crate::terminal::write_clean;
 
 /// Fields in which a level may stand, the first that names one counts.
 const LEVEL_FIELDS: [&str; 3] = ["level", "severity", "lvl"];

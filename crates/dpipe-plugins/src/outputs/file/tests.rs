@@ -1,6 +1,6 @@
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
 
 use dpipe_env::RealEnv;
 use dpipe_event::{Batch, Buffer, Builder, Frame, JsonLimits, Origin, StreamId, Timestamp};
@@ -147,47 +147,109 @@ fn what_was_read_is_written_as_it_was() {
 
 // Confinement.
 
+/// Values as they stand in JSON.
 const HOSTILE: &[&str] = &[
     "..",
     ".",
+    "...",
+    "../",
+    "/..",
+    "./.",
     "../../../out",
+    "../../../../../../../../etc/cron.d/x",
     "/etc/passwd",
+    "/",
+    "//",
     "a/b",
+    "a/../../b",
     "..\\\\x",
+    "..\\\\..\\\\x",
+    "C:\\\\x",
     "a\\u0000b",
+    "..\\u0000/x",
     "a\\nb",
     "\\u001b[2J",
+    "\\u009b2J",
+    "\\u007f",
     "",
     "%2e%2e%2f",
+    "%2e%2e/%2e%2e/x",
+    "..%2fx",
+    "..%c0%afx",
+    "%252e%252e%252f",
+    "..;/x",
+    "\u{ff0e}\u{ff0e}\u{ff0f}x",
+    "\u{2025}/x",
     "\u{202e}x",
     "~",
+    "~root",
+    "$HOME",
     "x;rm -rf",
     "con",
     " ",
+    ".. ",
     "-rf",
+    "secret",
+    "link",
+    "{data_dir}",
+    "%Y",
 ];
+
+/// Every entry below a folder but for the folder `skip`: its path, and what is known of it.
+fn inodes(folder: &Path, skip: &Path) -> Vec<(PathBuf, fs::Metadata)> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let known = fs::symlink_metadata(&path).unwrap();
+            if path == skip {
+                continue;
+            }
+            if known.is_dir() {
+                folders.push(path.clone());
+            }
+            found.push((path, known));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
 
 #[test]
 fn no_value_leads_out_of_the_base() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("conf");
-    let settings = "path: 'base/{v}/x-{v}/{v}.jsonl'";
-    let mut check = OutputCheck::new::<Config>(settings, RealEnv, &folder);
+    let base = folder.join("base");
+    // What a value could aim at: a file beside the base, and links to it.
+    fs::create_dir_all(&base).unwrap();
+    fs::create_dir(dir.path().join("etc")).unwrap();
+    let secret = dir.path().join("etc/secret");
+    fs::write(&secret, "secret").unwrap();
+    symlink(&secret, folder.join("link")).unwrap();
+    let outside = |path: &Path| -> Vec<_> {
+        let known = |(path, known): (PathBuf, fs::Metadata)| {
+            (path, known.dev(), known.ino(), known.len(), known.mtime_nsec(), known.nlink())
+        };
+        inodes(path, &base).into_iter().map(known).collect()
+    };
+    let before = outside(dir.path());
+    let mut check =
+        OutputCheck::new::<Config>("path: 'base/{v}/x-{v}/{v}.jsonl'", RealEnv, &folder);
     for value in HOSTILE {
         assert_eq!(check.write(&format!("{{\"v\":\"{value}\"}}")), Written::Delivered, "{value}");
     }
-    let names = |path: &Path| -> Vec<String> {
-        let entries = fs::read_dir(path).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    };
-    assert_eq!(names(dir.path()), ["conf"]);
-    assert_eq!(names(&folder), ["base"]);
-    let inside = names(&folder.join("base"));
-    assert_eq!(inside.len(), HOSTILE.len());
-    for name in inside {
-        assert!(!name.chars().any(char::is_control), "{name:?}");
-        let files = names(&folder.join("base").join(&name).join(format!("x-{name}")));
-        assert_eq!(files.len(), 1, "{name:?} has {files:?}");
+    assert_eq!(outside(dir.path()), before, "something beside the base has changed");
+
+    // Below it, each value has a folder, a folder and a file, all of them its own.
+    let inside = inodes(&base, Path::new(""));
+    let (folders, files): (Vec<_>, Vec<_>) = inside.iter().partition(|(_, known)| known.is_dir());
+    assert_eq!((folders.len(), files.len()), (HOSTILE.len() * 2, HOSTILE.len()));
+    for (path, known) in files {
+        assert!(known.is_file() && known.nlink() == 1 && known.len() > 0, "{}", path.display());
+        let inner = path.strip_prefix(&base).unwrap();
+        assert_eq!(inner.components().count(), 3, "{}", inner.display());
+        let name = inner.to_str().unwrap();
+        assert!(!name.contains('\\') && !name.chars().any(char::is_control), "{name:?}");
     }
 }
 

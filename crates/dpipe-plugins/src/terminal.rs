@@ -4,7 +4,7 @@ use std::io::Write;
 
 /// Appends `text` with everything escaped that a terminal could take for more than a letter, and
 /// cut after `length_max` characters. An escape counts as the characters it is shown as.
-pub(super) fn write_clean(text: &[u8], length_max: usize, out: &mut Vec<u8>) {
+pub fn write_clean(text: &[u8], length_max: usize, out: &mut Vec<u8>) {
     let mut room = length_max;
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -80,6 +80,25 @@ mod tests {
         assert_eq!(clean("a\u{200b}b\u{feff}".as_bytes(), 99), r"a\u{200b}b\u{feff}");
         assert_eq!(clean(b"caf\xc3\xa9 \x9b \xff", 99), r"café \x9b \xff");
         assert_eq!(clean("日本語 🎮 é ♥\u{fe0f}".as_bytes(), 99), "日本語 🎮 é ♥\u{fe0f}");
+    }
+
+    #[test]
+    fn nothing_invisible_and_nothing_that_turns_the_text_around_is_shown_as_it_is() {
+        let controls = ('\0'..'\u{20}').chain('\u{7f}'..='\u{9f}');
+        let turning = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
+        let without_width = ('\u{200b}'..='\u{200f}').chain('\u{2060}'..='\u{2064}');
+        let others = ['\u{61c}', '\u{feff}', '\u{2028}', '\u{2029}', '\u{e0041}', '\u{ad}'];
+        for c in controls.chain(turning).chain(without_width).chain(others) {
+            let shown = clean(format!("a{c}b").as_bytes(), 99);
+            assert!(shown.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{shown:?}");
+            assert!(shown.starts_with("a\\") && shown.ends_with('b'), "{shown}");
+        }
+        // Bytes that are no UTF-8: C1 as single bytes, an overlong slash, half of a character.
+        for bytes in [&b"\x9b"[..], b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xff"]
+        {
+            let expected: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+            assert_eq!(clean(bytes, 99), expected);
+        }
     }
 
     #[test]
