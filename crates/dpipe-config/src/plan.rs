@@ -5,6 +5,7 @@ mod nodes;
 mod routes;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -62,6 +63,9 @@ impl Default for Api {
         Api { listen: "127.0.0.1:9876".into() }
     }
 }
+
+/// What the longest line can be: places within a chunk are 30 bits wide.
+const LINE_BYTES: RangeInclusive<ByteSize> = ByteSize::new(1)..=ByteSize::mib(512);
 
 /// The `limits:` section: what the process as a whole may use.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
@@ -250,6 +254,12 @@ impl Plan {
         };
         let top: Top =
             problems.note(deserialize_knowing(&sections.rest, nodes::SECTIONS)).unwrap_or_default();
+        if !LINE_BYTES.contains(&top.limits.line_bytes)
+            && let Some(written) = root.get("limits").and_then(|limits| limits.get("line_bytes"))
+        {
+            let (least, most) = (LINE_BYTES.start(), LINE_BYTES.end());
+            problems.push(written.problem(format!("a line is within {least} and {most}")));
+        }
         let reader = nodes::Reader { registry };
         let tenants = reader.tenants(&sections, &mut problems);
         let inputs = reader.inputs(&sections, &tenants, &mut problems);
