@@ -134,6 +134,31 @@ outputs:
     );
 }
 
+#[test]
+fn bytes_of_text_are_kept_whatever_they_are() {
+    let world = World::new(
+        "
+inputs: { logs: { type: archive, include: [in.log] } }
+outputs:
+  same: { type: file, match: logs, path: got/same, codec: raw }
+  objects: { type: file, match: logs, path: got/objects }
+",
+    );
+    let bytes = b"a\0b\x01\n\xff\xfe\xc3(\n\xed\xa0\x80\n";
+    world.write("in.log", bytes);
+    batch(&world);
+    assert_eq!(std::fs::read(world.path("got/same")).unwrap(), bytes);
+    let three = "\u{fffd}".repeat(3);
+    assert_eq!(
+        world.lines("got/objects"),
+        [
+            "{\"message\":\"a\\u0000b\\u0001\"}",
+            &format!("{{\"message\":\"{three}(\"}}"),
+            &format!("{{\"message\":\"{three}\"}}")
+        ]
+    );
+}
+
 const BOMBS: &str = "
 tenants: { rs: {}, ff: {} }
 inputs:

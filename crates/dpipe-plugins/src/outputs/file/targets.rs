@@ -254,7 +254,8 @@ impl Targets {
         let file = self.env.files().open_beneath(&self.place.base, path, Open::Write)?;
         let stat = file.stat()?;
         if !stat.is_file {
-            return Err(io::Error::other("it is not a regular file"));
+            let what = "it is not a regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         if !file.try_lock()? {
             return Err(io::Error::other("another output or another dpipe writes to it"));
@@ -301,6 +302,7 @@ fn is_of_name(error: &io::Error) -> bool {
                     | Errno::INVAL
                     | Errno::ILSEQ
                     | Errno::XDEV
+                    | Errno::NXIO
             )
         )
 }
