@@ -63,7 +63,7 @@ impl InputDoor {
             let why = format!("the path `{file}` names no tenant by the pattern `{pattern}`");
             return Err(("path_without_tenant", why));
         };
-        core.tenants.from_path(name).ok_or_else(|| {
+        core.tenants.of_path(name).ok_or_else(|| {
             let max = core.plan.limits.tenants_max;
             let why = format!(
                 "the tenant `{name}` of the path `{file}` is one more than `limits.tenants_max` \

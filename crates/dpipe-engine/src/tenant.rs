@@ -193,7 +193,7 @@ impl Tenants {
     }
 
     /// The tenant of this name, which a path gave; nothing if it is new, and one too many.
-    pub(crate) fn from_path(&self, name: &str) -> Option<Arc<Tenant>> {
+    pub(crate) fn of_path(&self, name: &str) -> Option<Arc<Tenant>> {
         if let Some(tenant) = self.joined.read().by_name.get(name) {
             return Some(tenant.clone());
         }
