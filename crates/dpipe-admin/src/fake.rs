@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dpipe_config::graph::{Graph, GraphEdge, GraphKind, GraphNode, UnmatchedTag};
-use dpipe_engine::{Ledger, Line, Mended, OutputPool, Pools, Role, TenantPool};
+use dpipe_engine::{Ledger, Line, Mended, Noted, OutputPool, Pools, Role, TenantPool};
 
 use crate::{About, Outline, PluginNames, Running};
 
@@ -161,5 +161,10 @@ pub(crate) fn pools() -> Pools {
 }
 
 pub(crate) fn mended() -> Mended {
-    Mended { panics: vec![("step", 1)], restarts: 2, retries: 3 }
+    Mended {
+        panics: vec![("step", 1)],
+        restarts: 2,
+        retries: 3,
+        noted: vec![Noted { node: "logs".into(), what: "run_failed", count: 5 }],
+    }
 }

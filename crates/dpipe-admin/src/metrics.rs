@@ -127,6 +127,9 @@ fn mended(text: &mut Exposition, mended: &Mended) {
     let retries = [([], mended.retries)];
     let help = "Parcels that were brought to an output once more.";
     text.family(Kind::Counter, "dpipe_retries", help, retries);
+    let noted = mended.noted.iter();
+    let noted = noted.map(|noted| ([("node", &*noted.node), ("what", noted.what)], noted.count));
+    text.family(Kind::Counter, "dpipe_noted", "What else happened to inputs.", noted);
 }
 
 fn process(text: &mut Exposition, process: &Process) {
@@ -171,6 +174,7 @@ mod tests {
             "dpipe_restarts_total 2",
             "dpipe_retries_total 3",
             r#"dpipe_skipped_total{tenant="blue",node="logs",role="input",reason="damaged_file"} 4"#,
+            r#"dpipe_noted_total{node="logs",what="run_failed"} 5"#,
         ] {
             assert!(text.lines().any(|written| written == line), "{line}\nis not in\n{text}");
         }

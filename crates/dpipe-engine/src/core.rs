@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::books::{Ledger, Line, Role, Tally, count};
 use crate::dead::DeadOffice;
+use crate::handle::Noted;
 use crate::queue::Queue;
 use crate::route::{Numbers, Route};
 use crate::tenant::{Budget, Tenants};
@@ -49,6 +50,17 @@ pub(crate) struct Health {
     pub(crate) panics: Mutex<Tally>,
     pub(crate) restarts: AtomicU64,
     pub(crate) retries: AtomicU64,
+    pub(crate) noted: Mutex<Vec<Noted>>,
+}
+
+impl Health {
+    pub(crate) fn note(&self, node: &Arc<str>, what: &'static str, how_many: u64) {
+        let mut all = self.noted.lock();
+        match all.iter_mut().find(|noted| noted.what == what && noted.node == *node) {
+            Some(noted) => noted.count += how_many,
+            None => all.push(Noted { node: node.clone(), what, count: how_many }),
+        }
+    }
 }
 
 impl Core {

@@ -142,6 +142,11 @@ impl Door for InputDoor {
     fn skipped_of(&self, file: &str, reason: &'static str, how_many: u64) {
         self.count_skipped(file, reason, how_many);
     }
+
+    fn noted(&self, what: &'static str, how_many: u64) {
+        let node = &self.core.plan.inputs[self.input].name;
+        self.core.health.note(node, what, how_many);
+    }
 }
 
 /// What an input holds of its stream.

@@ -69,6 +69,19 @@ pub struct Mended {
     pub restarts: u64,
     /// Parcels brought to an output once more.
     pub retries: u64,
+    /// What else happened to inputs.
+    pub noted: Vec<Noted>,
+}
+
+/// How often something happened to a node.
+#[derive(Clone, Debug, Serialize)]
+pub struct Noted {
+    /// The node.
+    pub node: Arc<str>,
+    /// What happened.
+    pub what: &'static str,
+    /// How often.
+    pub count: u64,
 }
 
 impl Handle {
@@ -135,6 +148,7 @@ impl Handle {
             panics: health.panics.lock().clone(),
             restarts: health.restarts.load(Ordering::Relaxed),
             retries: health.retries.load(Ordering::Relaxed),
+            noted: health.noted.lock().clone(),
         }
     }
 }

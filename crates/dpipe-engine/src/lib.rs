@@ -30,4 +30,4 @@ mod tenant;
 pub use books::{Ledger, Line, Role, Tally};
 pub use engine::{Engine, Report, RunOptions, StartError};
 pub use explain::{Effect, ExplainError, Explanation, Stage, explain};
-pub use handle::{Handle, Mended, OutputPool, Pools, TenantPool};
+pub use handle::{Handle, Mended, Noted, OutputPool, Pools, TenantPool};

@@ -155,6 +155,9 @@ pub trait Door: Send + Sync {
     /// The same of a file or peer (as [`StreamStart::file`] has it): it stands in the books of the
     /// tenant that this belongs to.
     fn skipped_of(&self, file: &str, reason: &'static str, count: u64);
+
+    /// Counts what happened to an input and was no event, such as `run_failed`.
+    fn noted(&self, what: &'static str, count: u64);
 }
 
 /// What a stream is.

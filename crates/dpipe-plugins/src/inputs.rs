@@ -1,6 +1,7 @@
 //! Every built-in input, one line each, sorted.
 
 mod archive;
+mod exec;
 mod file;
 mod generate;
 mod http;
@@ -14,6 +15,7 @@ use dpipe_plugin::{Entry, InputSpec};
 /// The inputs that come with dpipe.
 pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
     Entry::input::<archive::Config>(include_str!("inputs/archive.rs")),
+    Entry::input::<exec::Config>(include_str!("inputs/exec.rs")),
     Entry::input::<file::Config>(include_str!("inputs/file.rs")),
     Entry::input::<generate::Config>(include_str!("inputs/generate.rs")),
     Entry::input::<http::Config>(include_str!("inputs/http.rs")),

@@ -13,6 +13,7 @@ mod keys;
 mod net;
 mod outputs;
 mod pairs;
+mod process;
 mod reading;
 mod standard_output;
 mod steps;
@@ -20,6 +21,7 @@ mod target;
 pub mod terminal;
 mod times;
 mod watched;
+mod whole_lines;
 
 use dpipe_plugin::Registry;
 

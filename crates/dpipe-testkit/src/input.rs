@@ -47,6 +47,7 @@ struct State {
     receipts: Vec<Receipt>,
     checkpoints: BTreeMap<String, String>,
     skipped: BTreeMap<&'static str, u64>,
+    noted: BTreeMap<&'static str, u64>,
 }
 
 struct TestStream {
@@ -240,6 +241,12 @@ impl InputWorld {
     pub fn skipped(&self) -> BTreeMap<&'static str, u64> {
         self.inside.state.lock().skipped.clone()
     }
+
+    /// What else happened to the input.
+    #[must_use]
+    pub fn noted(&self) -> BTreeMap<&'static str, u64> {
+        self.inside.state.lock().noted.clone()
+    }
 }
 
 impl Default for InputWorld {
@@ -276,6 +283,11 @@ impl Door for TestDoor {
 
     fn skipped_of(&self, _: &str, reason: &'static str, count: u64) {
         *self.0.state.lock().skipped.entry(reason).or_default() += count;
+        self.0.changed.notify_waiters();
+    }
+
+    fn noted(&self, what: &'static str, count: u64) {
+        *self.0.state.lock().noted.entry(what).or_default() += count;
         self.0.changed.notify_waiters();
     }
 }

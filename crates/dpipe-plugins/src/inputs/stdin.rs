@@ -12,18 +12,18 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::mpsc;
 
-use dpipe_event::{Buffer, Pool, Room, StreamId};
+use dpipe_event::{Room, StreamId};
 use dpipe_plugin::{
-    BoxFuture, BuildContext, BuildError, Chunk, Cut, Ended, Input, InputConfig, InputContext,
-    InputError, InputSpec, Level, StreamStart,
+    BoxFuture, BuildContext, BuildError, Ended, Input, InputConfig, InputContext, InputError,
+    InputSpec, Level, StreamStart,
 };
-use memchr::{memchr, memrchr};
 use rustix::event::{PollFd, PollFlags, poll};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::arrival::wait_for_arrival;
+use crate::whole_lines::WholeLines;
 
 /// Reads the standard input; there is nothing to configure.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -73,7 +73,7 @@ async fn run(
     let stream =
         door.open(StreamStart { file: String::new(), host: String::new(), id, position: 0 })?;
     let reader = Reader::start(source).map_err(failed)?;
-    let mut lines = Lines::new(line_bytes_max);
+    let mut lines = WholeLines::new(line_bytes_max);
     let ended = loop {
         // Credits are taken when there is something to read, so that a terminal holds none.
         tokio::select! {
@@ -94,89 +94,9 @@ async fn run(
             break Ended::Exhausted;
         }
     };
-    wait_for_arrival(&*door, &*stream, lines.offset, &mut shutdown).await?;
+    wait_for_arrival(&*door, &*stream, lines.offset(), &mut shutdown).await?;
     Ok(ended)
 }
-
-/// Puts what was read together to whole lines.
-struct Lines {
-    line_bytes_max: usize,
-    /// The position up to which lines were given out.
-    offset: u64,
-    /// What was read from there on; of a line over the limit, its beginning.
-    carry: Vec<u8>,
-    /// How much of a line over the limit was read.
-    long: Option<usize>,
-}
-
-impl Lines {
-    fn new(line_bytes_max: usize) -> Lines {
-        Lines { line_bytes_max, offset: 0, carry: Vec::new(), long: None }
-    }
-
-    /// A room, and where in it to read to: after the beginning of a line that is there already. It
-    /// has no space for a line over the limit, so chunks hold none.
-    fn room(&self, pool: &Pool) -> (Room, usize) {
-        let from = if self.long.is_some() { 0 } else { self.carry.len() };
-        let longest = self.line_bytes_max.saturating_add(1);
-        let mut room = pool.room();
-        room.resize(room.len().max(from + READ_BYTES_MIN).min(longest).max(from + 1), 0);
-        room[..from].copy_from_slice(&self.carry[..from]);
-        (room, from)
-    }
-
-    /// The whole lines of a room that was filled up to here.
-    fn take(&mut self, room: Room, filled: usize, pool: &Pool) -> Option<Chunk> {
-        if let Some(passed) = self.long {
-            let Some(at) = memchr(b'\n', &room[..filled]) else {
-                self.long = Some(passed + filled);
-                pool.give_back(room);
-                return None;
-            };
-            let chunk = self.give_long(passed + at, 1);
-            self.carry.extend_from_slice(&room[at + 1..filled]);
-            pool.give_back(room);
-            return Some(chunk);
-        }
-        self.carry.clear();
-        if let Some(last) = memrchr(b'\n', &room[..filled]) {
-            self.carry.extend_from_slice(&room[last + 1..filled]);
-            return Some(self.give(pool.freeze(room, last + 1), last + 1, Cut::Lines));
-        }
-        self.carry.extend_from_slice(&room[..filled]);
-        pool.give_back(room);
-        if filled > self.line_bytes_max {
-            self.carry.truncate(self.line_bytes_max);
-            self.long = Some(filled);
-        }
-        None
-    }
-
-    /// What is left at the end of the input, which need not end its last line.
-    fn rest(&mut self) -> Option<Chunk> {
-        if let Some(passed) = self.long {
-            return Some(self.give_long(passed, 0));
-        }
-        let rest = std::mem::take(&mut self.carry);
-        let len = rest.len();
-        (len > 0).then(|| self.give(rest.into(), len, Cut::Lines))
-    }
-
-    fn give_long(&mut self, line: usize, end: usize) -> Chunk {
-        self.long = None;
-        let beginning = std::mem::take(&mut self.carry);
-        self.give(beginning.into(), line + end, Cut::Long(line))
-    }
-
-    fn give(&mut self, buffer: Buffer, len: usize, cut: Cut) -> Chunk {
-        let offset = self.offset;
-        self.offset += len as u64;
-        Chunk { buffer, offset, end: self.offset, cut }
-    }
-}
-
-/// The least room there is to read into, after what is there already.
-const READ_BYTES_MIN: usize = 16 << 10;
 
 /// Reads in a thread of its own, because not everything that can be a standard input can be waited
 /// for otherwise, and a read cannot be called off. It waits without reading, and reads when it is
