@@ -2,6 +2,7 @@
 
 mod blackhole;
 mod console;
+mod exec;
 mod file;
 mod http;
 mod stdout;
@@ -14,6 +15,7 @@ use dpipe_plugin::{Entry, OutputSpec};
 pub(crate) const OUTPUTS: &[Entry<dyn OutputSpec>] = &[
     Entry::output::<blackhole::Config>(include_str!("outputs/blackhole.rs")),
     Entry::output::<console::Config>(include_str!("outputs/console.rs")),
+    Entry::output::<exec::Config>(include_str!("outputs/exec.rs")),
     Entry::output::<file::Config>(include_str!("outputs/file.rs")),
     Entry::output::<http::Config>(include_str!("outputs/http.rs")),
     Entry::output::<stdout::Config>(include_str!("outputs/stdout.rs")),
