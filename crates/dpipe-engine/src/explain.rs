@@ -72,6 +72,8 @@ pub enum Effect {
     Routed,
     /// The event ends here, for this reason.
     Removed(String),
+    /// The event would be a dead letter, for this reason.
+    Refused(String),
 }
 
 /// Why a line could not be explained.
@@ -214,6 +216,8 @@ impl Walk {
             published.append(&mut context.published);
             let effect = if routed {
                 Effect::Routed
+            } else if let Some(refused) = context.refused.pop() {
+                Effect::Refused(refused.reason)
             } else if batch.is_empty() {
                 let reason = context.filtered.last().map_or("removed", |(reason, _)| reason);
                 Effect::Removed(reason.to_owned())
@@ -226,6 +230,7 @@ impl Walk {
             };
             context.filtered.clear();
             context.flagged.clear();
+            context.refused.clear();
             self.told.stages.push(Stage::Step {
                 filter: plan.name.clone(),
                 step: plan.steps[index].plugin,

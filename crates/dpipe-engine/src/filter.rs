@@ -1,7 +1,7 @@
 //! A filter at run time: its steps on one lane, and what happens when one of them panics.
 
 use dpipe_event::{Batch, Selection, Timestamp};
-use dpipe_plugin::{BuildContext, BuildError, Condition, Step, StepContext};
+use dpipe_plugin::{BuildContext, BuildError, Condition, Refused, Step, StepContext};
 
 use crate::books::{Tally, count};
 use crate::core::Core;
@@ -86,6 +86,13 @@ impl LiveFilter {
         }
         for (what, n) in self.context.flagged.drain(..) {
             count(&mut done.flagged, what, n);
+        }
+        let name = &core.plan.filters[self.number].name;
+        let now = self.context.now;
+        for Refused { events, kind, reason } in self.context.refused.drain(..) {
+            count(&mut done.dead, kind, events.len() as u64);
+            let letter = |index| Letter::of(&events, index, name, reason.clone(), now);
+            done.letters.extend((0..events.len()).map(letter));
         }
         self.pass_on_complaints(core);
     }

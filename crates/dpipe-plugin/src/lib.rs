@@ -37,7 +37,7 @@ pub use registry::{
     DecoderConfig, EncoderConfig, Entry, InputConfig, OutputConfig, Registry, StepConfig,
 };
 pub use shutdown::{Shutdown, ShutdownHandle};
-pub use step::{Step, StepContext, StepSpec};
+pub use step::{Refused, Step, StepContext, StepSpec};
 
 /// A boxed future, for traits that are used as `dyn`.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

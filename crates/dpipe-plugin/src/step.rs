@@ -48,13 +48,31 @@ pub struct StepContext {
     pub filtered: Vec<(&'static str, u64)>,
     /// Events that live, but that something was odd about, by what it was.
     pub flagged: Vec<(&'static str, u64)>,
+    /// Events that the step took out of the batch because nothing can be made of them.
+    pub refused: Vec<Refused>,
     /// Sub-batches to publish, by port: its place in [`StepSpec::ports`].
     pub published: Vec<(usize, Batch)>,
     /// What a person should read: a table that could not be reloaded, for one.
     pub complaints: Vec<String>,
 }
 
+/// Events that a step refused for good; they become dead letters.
+#[derive(Debug)]
+pub struct Refused {
+    /// The events.
+    pub events: Batch,
+    /// The reason as a metric label: a few fixed words such as `child_died`.
+    pub kind: &'static str,
+    /// The reason in words; ends up in the dead letters.
+    pub reason: String,
+}
+
 impl StepContext {
+    /// Hands over events that the step took out of the batch, to become dead letters.
+    pub fn refuse(&mut self, events: Batch, kind: &'static str, reason: String) {
+        self.refused.push(Refused { events, kind, reason });
+    }
+
     /// Counts events that the step removed.
     pub fn filtered(&mut self, reason: &'static str, count: usize) {
         tally(&mut self.filtered, reason, count);

@@ -1,6 +1,7 @@
 //! Every built-in input, one line each, sorted.
 
 mod archive;
+mod child;
 mod exec;
 mod file;
 mod generate;
@@ -15,6 +16,7 @@ use dpipe_plugin::{Entry, InputSpec};
 /// The inputs that come with dpipe.
 pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
     Entry::input::<archive::Config>(include_str!("inputs/archive.rs")),
+    Entry::input::<child::Config>(include_str!("inputs/child.rs")),
     Entry::input::<exec::Config>(include_str!("inputs/exec.rs")),
     Entry::input::<file::Config>(include_str!("inputs/file.rs")),
     Entry::input::<generate::Config>(include_str!("inputs/generate.rs")),

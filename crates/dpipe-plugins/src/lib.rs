@@ -3,6 +3,7 @@
 
 mod arrival;
 mod bounded;
+mod child;
 mod codecs;
 mod framer;
 mod frames_out;

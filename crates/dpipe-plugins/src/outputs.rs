@@ -1,6 +1,7 @@
 //! Every built-in output, one line each, sorted.
 
 mod blackhole;
+mod child;
 mod console;
 mod exec;
 mod file;
@@ -14,6 +15,7 @@ use dpipe_plugin::{Entry, OutputSpec};
 /// The outputs that come with dpipe.
 pub(crate) const OUTPUTS: &[Entry<dyn OutputSpec>] = &[
     Entry::output::<blackhole::Config>(include_str!("outputs/blackhole.rs")),
+    Entry::output::<child::Config>(include_str!("outputs/child.rs")),
     Entry::output::<console::Config>(include_str!("outputs/console.rs")),
     Entry::output::<exec::Config>(include_str!("outputs/exec.rs")),
     Entry::output::<file::Config>(include_str!("outputs/file.rs")),

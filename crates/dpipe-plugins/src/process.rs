@@ -21,7 +21,7 @@ use dpipe_plugin::settings::{ByteSize, Secret};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 pub(crate) use command_line::CommandLine;
-use group::Group;
+pub(crate) use group::Group;
 pub(crate) use pauses::Pauses;
 
 /// Environment variables by name; their values are never shown.

@@ -1,6 +1,7 @@
 //! Every built-in step, one line each, sorted.
 
 mod bucket;
+mod child;
 mod convert;
 mod currency;
 mod dedupe;
@@ -26,6 +27,7 @@ use dpipe_plugin::{Entry, StepSpec};
 /// The steps that come with dpipe.
 pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<bucket::Config>(include_str!("steps/bucket.rs")),
+    Entry::step::<child::Config>(include_str!("steps/child.rs")),
     Entry::step::<convert::Config>(include_str!("steps/convert.rs")),
     Entry::step::<currency::Config>(include_str!("steps/currency.rs")),
     Entry::step::<dedupe::Config>(include_str!("steps/dedupe.rs")),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dpipe_config::load::{Format, parse};
 use dpipe_env::Env;
 use dpipe_event::{
-    Batch, Buffer, Builder, Frame, JsonLimits, Origin, Selection, StreamId, Timestamp,
+    Batch, Buffer, Builder, EventRef, Frame, JsonLimits, Origin, Selection, StreamId, Timestamp,
 };
 use dpipe_plugin::settings::{Node, NodeValue, Problem, SourceFile, deserialize};
 use dpipe_plugin::{
@@ -21,8 +21,8 @@ use crate::MemoryEnv;
 /// `settings` is the step as it stands in a filter: `drop: { when: 'uri:="/health"' }`. `input` has
 /// an event a line: a JSON object, or anything else as a plain text; `@2024-06-01` before it is its
 /// date. `expected` has a line for each event that is left, in order, then `<port>: <event>` for
-/// those that were published, then `flagged <what> <count>`, `filtered <reason> <count>` and
-/// `complaint: <text>`. Space around lines, and empty lines, do not count.
+/// those that were published, then `flagged <what> <count>`, `filtered <reason> <count>`,
+/// `refused <kind> <event>: <reason>` and `complaint: <text>`. Space around lines, and empty lines, do not count.
 ///
 /// # Panics
 /// If the outcome is another one, or the settings are wrong.
@@ -195,13 +195,14 @@ impl StepCheck {
 
         let filtered: u64 = context.filtered.iter().map(|(_, count)| count).sum();
         let published = context.published.iter().flat_map(|(_, batch)| batch.iter());
-        let left: Vec<_> = batch.iter().chain(published).collect();
+        let refused = context.refused.iter().flat_map(|refused| refused.events.iter());
+        let left: Vec<_> = batch.iter().chain(published).chain(refused).collect();
         let ids: HashSet<_> = left.iter().map(|event| (event.offset(), event.ordinal())).collect();
         assert_eq!(ids.len(), left.len(), "no two events are the same");
         // Events that were split from one have its offset.
         let offsets: HashSet<_> = ids.iter().map(|(offset, _)| offset).collect();
         let after = offsets.len() + filtered as usize;
-        assert_eq!(before, after, "in = left + published + filtered");
+        assert_eq!(before, after, "in = left + published + filtered + refused");
 
         let mut lines = Vec::new();
         lines.extend(batch.iter().map(|event| json(&event)));
@@ -361,7 +362,7 @@ fn in_config_dir(name: &str) -> PathBuf {
     Path::new(CONFIG_DIR).join(name)
 }
 
-fn json(event: &dpipe_event::EventRef<'_>) -> String {
+fn json(event: &EventRef<'_>) -> String {
     let mut out = Vec::new();
     event.write_json(&mut out);
     String::from_utf8_lossy(&out).into_owned()
@@ -371,6 +372,11 @@ fn report(context: &StepContext, lines: &mut Vec<String>) {
     lines.extend(context.flagged.iter().map(|(what, count)| format!("flagged {what} {count}")));
     let filtered = context.filtered.iter();
     lines.extend(filtered.map(|(reason, count)| format!("filtered {reason} {count}")));
+    for refused in &context.refused {
+        let (kind, reason) = (refused.kind, &refused.reason);
+        let events = refused.events.iter();
+        lines.extend(events.map(|event| format!("refused {kind} {}: {reason}", json(&event))));
+    }
     lines.extend(context.complaints.iter().map(|text| format!("complaint: {text}")));
 }
 

@@ -387,9 +387,11 @@ mod tests {
         let context = BuildContext {
             env: &env,
             node: "in",
+            step: 0,
             data_dir: Path::new("/"),
             config_dir: Path::new("/"),
             shared: &shared,
+            decoder: None,
         };
         config.build(&context).unwrap()
     }

@@ -55,6 +55,7 @@ fn text(told: &Explanation) -> String {
                     Effect::Unchanged => "unchanged\n".to_owned(),
                     Effect::Routed => "published under the step's own tags\n".to_owned(),
                     Effect::Removed(reason) => format!("the event ends here ({reason})\n"),
+                    Effect::Refused(reason) => format!("refused, a dead letter: {reason}\n"),
                     Effect::Changed(body) => format!("\n  {}\n", body.replace('\n', "\n  ")),
                 });
             }

@@ -141,6 +141,8 @@ fn every_plugin_runs_ends_and_keeps_its_books() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         std::os::unix::fs::symlink(root().join("examples/data"), &data).unwrap();
+        let children = dir.path().join("children");
+        std::os::unix::fs::symlink(root().join("examples/children"), &children).unwrap();
         std::fs::create_dir(dir.path().join("logs")).unwrap();
         std::fs::write(dir.path().join("logs/a.log"), "us,1393675200,{\"a\":1}\nbroken\n").unwrap();
         let mut config = format!("api: {{ listen: \"off\" }}\n{}", pipeline(&plugin));
