@@ -11,5 +11,6 @@ mod laws;
 mod limits;
 mod neighbor;
 mod process;
+mod processes;
 mod rotation;
 mod signals;
