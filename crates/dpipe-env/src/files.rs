@@ -35,6 +35,10 @@ pub trait Files: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// The room on the file system that holds `path`.
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Makes the entries of a folder durable: creations, renames, removals.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
@@ -105,6 +109,17 @@ pub struct Stat {
     pub is_file: bool,
     /// Whether it is a folder.
     pub is_dir: bool,
+}
+
+/// The room on a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What nothing is stored in.
+    pub free: u64,
+    /// What of that is there for everybody, and not kept for the administrator.
+    pub available: u64,
 }
 
 /// Which file it is, whatever it is called: device, number, and time of birth where the file

@@ -9,7 +9,7 @@ mod files;
 mod real;
 mod watch;
 
-pub use files::{Entry, EntryKind, File, FileId, Files, Open, Stat};
+pub use files::{Entry, EntryKind, File, FileId, Files, Open, Space, Stat};
 pub use real::RealEnv;
 pub use watch::{Change, Watch};
 

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, OFlags, StatxFlags};
 
 use crate::beneath;
 use crate::watch::{Inotify, Watch};
-use crate::{Entry, EntryKind, Env, File, FileId, Files, Open, Stat};
+use crate::{Entry, EntryKind, Env, File, FileId, Files, Open, Space, Stat};
 
 /// The machine dpipe runs on.
 #[derive(Debug, Default)]
@@ -100,6 +100,16 @@ impl Files for RealFiles {
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         fs::canonicalize(path)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space {
+            total: bytes(found.f_blocks),
+            free: bytes(found.f_bfree),
+            available: bytes(found.f_bavail),
+        })
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {

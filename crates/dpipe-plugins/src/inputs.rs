@@ -5,6 +5,7 @@ mod child;
 mod exec;
 mod file;
 mod generate;
+mod host;
 mod http;
 mod stdin;
 mod tcp;
@@ -20,6 +21,7 @@ pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
     Entry::input::<exec::Config>(include_str!("inputs/exec.rs")),
     Entry::input::<file::Config>(include_str!("inputs/file.rs")),
     Entry::input::<generate::Config>(include_str!("inputs/generate.rs")),
+    Entry::input::<host::Config>(include_str!("inputs/host.rs")),
     Entry::input::<http::Config>(include_str!("inputs/http.rs")),
     Entry::input::<stdin::Config>(include_str!("inputs/stdin.rs")),
     Entry::input::<tcp::Config>(include_str!("inputs/tcp.rs")),

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dpipe_env::{Entry, EntryKind, Env, File, FileId, Files, Open, Stat};
+use dpipe_env::{Entry, EntryKind, Env, File, FileId, Files, Open, Space, Stat};
 use parking_lot::Mutex;
 
 /// An [`Env`] in memory. Clones are the same world.
@@ -26,6 +26,7 @@ struct World {
     room: Option<usize>,
     syncs_fail: bool,
     syncs: usize,
+    space: Option<Space>,
 }
 
 struct Content {
@@ -68,6 +69,11 @@ impl MemoryEnv {
     #[must_use]
     pub fn syncs(&self) -> usize {
         self.world.lock().syncs
+    }
+
+    /// Says how much room there is on the disk.
+    pub fn set_space(&self, space: Space) {
+        self.world.lock().space = Some(space);
     }
 
     /// Moves the clock.
@@ -165,6 +171,10 @@ impl Files for MemoryEnv {
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         self.stat(path).map(|_| path.to_owned())
+    }
+
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        self.world.lock().space.ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     fn create_dir_all(&self, _path: &Path) -> io::Result<()> {
