@@ -9,7 +9,9 @@ use dpipe_durable::{DataDir, DataDirError};
 use dpipe_env::Env;
 use dpipe_event::Pool;
 use dpipe_plugin::template::TenantSettings;
-use dpipe_plugin::{BuildError, Encoder, Ended, InputContext, Shared, Shutdown, ShutdownHandle};
+use dpipe_plugin::{
+    BuildError, Encoder, Ended, InputContext, LogRing, Shared, Shutdown, ShutdownHandle,
+};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,6 +27,7 @@ use crate::panics::catch_async;
 use crate::queue::Queue;
 use crate::route::{Numbers, Route};
 use crate::runner::Runner;
+use crate::telemetry::InputTelemetry;
 use crate::tenant::{Budget, Tenants};
 
 /// The size of a read buffer: large enough that per-batch work disappears, small enough that a batch
@@ -109,6 +112,20 @@ impl Engine {
     /// # Errors
     /// If the data directory is in use or broken, or a plugin lacks what it needs. Nothing runs then.
     pub fn start(plan: Plan, env: Arc<dyn Env>, options: RunOptions) -> Result<Engine, StartError> {
+        Self::start_with_log(plan, env, options, LogRing::new(1))
+    }
+
+    /// The same, and lets inputs read what dpipe logs.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn start_with_log(
+        plan: Plan,
+        env: Arc<dyn Env>,
+        options: RunOptions,
+        log: LogRing,
+    ) -> Result<Engine, StartError> {
+        let started = Instant::now();
         let data_dir = DataDir::open(env.clone(), &plan.data_dir)?;
         let dead_max = plan.limits.dead_bytes.bytes();
         let store = Arc::new(data_dir.dead_letters(dead_max)?);
@@ -164,6 +181,12 @@ impl Engine {
             let context = Lent {
                 door,
                 checkpoints: Arc::new(checkpoints),
+                telemetry: Arc::new(InputTelemetry::new(
+                    core.clone(),
+                    number,
+                    log.clone(),
+                    started,
+                )),
                 pool: pool.clone(),
                 id_key: *data_dir.id_key(),
             };
@@ -177,7 +200,7 @@ impl Engine {
             clerk,
             shutdown,
             stop_runners,
-            started: Instant::now(),
+            started,
             options,
             data_dir,
         })
@@ -359,6 +382,7 @@ fn build_encoders(core: &Core) -> Result<Vec<Arc<dyn Encoder>>, StartError> {
 struct Lent {
     door: Arc<InputDoor>,
     checkpoints: Arc<InputCheckpoints>,
+    telemetry: Arc<InputTelemetry>,
     pool: Pool,
     id_key: [u8; 32],
 }
@@ -383,6 +407,7 @@ async fn supervise(
             shutdown: shutdown.clone(),
             door: lent.door.clone(),
             checkpoints: lent.checkpoints.clone(),
+            telemetry: lent.telemetry.clone(),
             pool: lent.pool.clone(),
             line_bytes_max: core.plan.limits.line_bytes.bytes() as usize,
             multiline: plan.multiline.clone(),

@@ -25,6 +25,7 @@ mod panics;
 mod queue;
 mod route;
 mod runner;
+mod telemetry;
 mod tenant;
 
 pub use books::{Ledger, Line, Role, Tally};

@@ -15,7 +15,7 @@ use dpipe_event::{Buffer, Origin, Pool, Progress, StreamId};
 use crate::framing::{Cut, Frames};
 use crate::multiline::Multiline;
 use crate::settings::Problem;
-use crate::{BoxFuture, BuildContext, BuildError, Shutdown};
+use crate::{BoxFuture, BuildContext, BuildError, Shutdown, Telemetry};
 
 /// A configured input.
 pub trait InputSpec: Send + Sync + fmt::Debug {
@@ -124,6 +124,8 @@ pub struct InputContext {
     pub door: Arc<dyn Door>,
     /// Where positions are kept.
     pub checkpoints: Arc<dyn Checkpoints>,
+    /// What dpipe tells of itself.
+    pub telemetry: Arc<dyn Telemetry>,
     /// Rooms to read into.
     pub pool: Pool,
     /// The longest line in bytes; longer ones are cut.

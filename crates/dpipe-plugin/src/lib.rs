@@ -18,6 +18,7 @@ pub mod registry;
 pub mod settings;
 pub mod shutdown;
 pub mod step;
+pub mod telemetry;
 pub mod template;
 
 pub use codec::{
@@ -38,6 +39,7 @@ pub use registry::{
 };
 pub use shutdown::{Shutdown, ShutdownHandle};
 pub use step::{Refused, Step, StepContext, StepSpec};
+pub use telemetry::{LogLevel, LogLine, LogLines, LogRing, Reading, Telemetry};
 
 /// A boxed future, for traits that are used as `dyn`.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -9,6 +9,7 @@ mod host;
 mod http;
 mod stdin;
 mod tcp;
+mod telemetry;
 mod udp;
 mod unix;
 
@@ -25,6 +26,7 @@ pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
     Entry::input::<http::Config>(include_str!("inputs/http.rs")),
     Entry::input::<stdin::Config>(include_str!("inputs/stdin.rs")),
     Entry::input::<tcp::Config>(include_str!("inputs/tcp.rs")),
+    Entry::input::<telemetry::Config>(include_str!("inputs/telemetry.rs")),
     Entry::input::<udp::Config>(include_str!("inputs/udp.rs")),
     Entry::input::<unix::Config>(include_str!("inputs/unix.rs")),
 ];

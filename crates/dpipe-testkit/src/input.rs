@@ -8,8 +8,8 @@ use std::sync::Arc;
 use dpipe_env::Env;
 use dpipe_event::{Origin, Pool, Progress, Receipt, logfile_name};
 use dpipe_plugin::{
-    BoxFuture, Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, Multiline,
-    Shutdown, ShutdownHandle, Stream, StreamStart,
+    BoxFuture, Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, LogLine,
+    LogRing, Multiline, Reading, Shutdown, ShutdownHandle, Stream, StreamStart, Telemetry,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -22,12 +22,44 @@ pub struct InputWorld {
     pub env: Arc<dyn Env>,
     /// The longest line; 1 MiB if nobody says otherwise.
     pub line_bytes_max: usize,
+    /// What dpipe tells of itself.
+    pub telemetry: Arc<TestTelemetry>,
     /// Which lines are joined.
     pub multiline: Option<Arc<Multiline>>,
     pool: Pool,
     inside: Arc<Inside>,
     shutdown: Shutdown,
     hand: ShutdownHandle,
+}
+
+/// An engine that tells of itself what a test says.
+pub struct TestTelemetry {
+    /// Its figures.
+    pub readings: Mutex<Vec<Reading>>,
+    /// Its log.
+    pub log: LogRing,
+    /// The node whose lines are those of the input's own way.
+    pub own: &'static str,
+}
+
+impl Default for TestTelemetry {
+    fn default() -> Self {
+        TestTelemetry { readings: Mutex::default(), log: LogRing::new(100), own: "own" }
+    }
+}
+
+impl Telemetry for TestTelemetry {
+    fn readings(&self) -> Vec<Reading> {
+        self.readings.lock().clone()
+    }
+
+    fn log(&self) -> &LogRing {
+        &self.log
+    }
+
+    fn is_of_own_way(&self, line: &LogLine) -> bool {
+        line.fields.iter().any(|(key, node)| *key == "node" && node == self.own)
+    }
 }
 
 struct Inside {
@@ -113,6 +145,7 @@ impl InputWorld {
             env: Arc::new(MemoryEnv::new()),
             line_bytes_max: 1 << 20,
             multiline: None,
+            telemetry: Arc::default(),
             pool: Pool::new(64 << 10, 4),
             inside: Arc::new(Inside {
                 gives_credit,
@@ -143,6 +176,7 @@ impl InputWorld {
             shutdown: self.shutdown.clone(),
             door: Arc::new(TestDoor(self.inside.clone())),
             checkpoints: self.inside.clone(),
+            telemetry: self.telemetry.clone(),
             pool: self.pool.clone(),
             line_bytes_max: self.line_bytes_max,
             multiline: self.multiline.clone(),

@@ -9,7 +9,7 @@ mod step;
 
 pub use env::MemoryEnv;
 pub use faults::{Fault, Faults};
-pub use input::InputWorld;
+pub use input::{InputWorld, TestTelemetry};
 pub use mmdb::{Mmdb, mmdb};
 pub use output::{OutputCheck, check_output, output_mistake, parcel};
 pub use step::{StepCheck, batch, check_step, check_step_with_codecs, step_mistake};

@@ -1,28 +1,34 @@
-//! What dpipe says of itself: to standard error, so that standard output is free for events.
+//! What dpipe says of itself: to standard error, so that standard output is free for events; and
+//! into a ring, from which an input can make events of it.
+
+mod keeper;
 
 use std::error::Error;
 use std::fmt;
 use std::io::{IsTerminal, Write};
 
+use dpipe_plugin::LogRing;
 use dpipe_plugins::terminal::write_clean;
 use tracing::field::{Field, Visit};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// Starts the log; `DPIPE_LOG` chooses what it shows (`info` unless it is set).
-pub(crate) fn start() {
+pub(crate) fn start() -> LogRing {
     let filter = EnvFilter::try_from_env("DPIPE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let color = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let shown = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(color)
         .with_target(false)
         .fmt_fields(Fields)
-        .finish();
+        .with_filter(filter);
+    let (kept, ring) = keeper::layer();
+    let subscriber = tracing_subscriber::registry().with(shown).with(kept);
     // A second subscriber in one process is a test's; the first one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| {
@@ -30,6 +36,7 @@ pub(crate) fn start() {
         // here it is enough to say where.
         tracing::debug!("{panic}");
     }));
+    ring
 }
 
 /// Says something to the person who called, whatever the log's level.

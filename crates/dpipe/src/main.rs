@@ -72,9 +72,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::start();
+    let log = logging::start();
     let done = match arguments.command {
-        Command::Run { config, batch, grace } => commands::run::run(&config, batch, grace),
+        Command::Run { config, batch, grace } => commands::run::run(&config, batch, grace, log),
         Command::Check { config } => commands::check::run(&config),
         Command::Graph { config, format } => commands::graph::run(&config, format),
         Command::Explain { config, tag, file } => commands::explain::run(&config, &tag, &file),

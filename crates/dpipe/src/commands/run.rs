@@ -9,7 +9,7 @@ use anyhow::Context;
 use dpipe_admin::{About, AdminServer, PluginNames, Serving};
 use dpipe_engine::{Engine, Handle, RunOptions};
 use dpipe_env::RealEnv;
-use dpipe_plugin::Entry;
+use dpipe_plugin::{Entry, LogRing};
 use dpipe_plugins::BUILT_IN;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,7 +19,12 @@ use crate::{books, loading};
 /// The exit code of a process that a second signal ended.
 const ENDED_AT_ONCE: i32 = 130;
 
-pub(crate) fn run(config: &Path, batch: bool, grace_seconds: u64) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    config: &Path,
+    batch: bool,
+    grace_seconds: u64,
+    log: LogRing,
+) -> anyhow::Result<ExitCode> {
     let plan = match loading::plan_saying_warnings(config) {
         Ok(plan) => plan,
         Err(code) => return Ok(code),
@@ -37,7 +42,8 @@ pub(crate) fn run(config: &Path, batch: bool, grace_seconds: u64) -> anyhow::Res
         let api = plan.api.listen.clone();
         let data_dir = plan.data_dir.clone();
         let admin = if api == "off" { None } else { Some(AdminServer::bind(&api)?) };
-        let engine = Engine::start(plan, Arc::new(RealEnv), RunOptions { batch, grace })?;
+        let options = RunOptions { batch, grace };
+        let engine = Engine::start_with_log(plan, Arc::new(RealEnv), options, log)?;
         let token = engine.admin_token().to_owned();
         let admin = admin.map(|bound| bound.serve(engine.handle(), token, about())).transpose()?;
         say(&banner(&engine.handle(), &data_dir, admin.as_ref().map(Serving::address)));

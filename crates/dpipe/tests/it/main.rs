@@ -14,3 +14,4 @@ mod process;
 mod processes;
 mod rotation;
 mod signals;
+mod telemetry;
