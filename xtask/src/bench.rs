@@ -27,6 +27,7 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("w6", workloads::w6),
     ("w7", follow::w7),
     ("w8", workloads::w8),
+    ("child", workloads::child),
 ];
 
 /// What the arguments ask for.
@@ -143,6 +144,6 @@ mod tests {
     #[test]
     fn an_unknown_workload_is_refused_with_the_known_ones() {
         let error = Options::parse(&["w3"]).err().unwrap().to_string();
-        assert_eq!(error, "`w3` is none of w0, w1, w2, w6, w7, w8, micro");
+        assert_eq!(error, "`w3` is none of w0, w1, w2, w6, w7, w8, child, micro");
     }
 }

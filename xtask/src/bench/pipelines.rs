@@ -12,6 +12,8 @@ pub(super) enum Steps {
     Edit,
     /// W2+.
     Decorate,
+    /// A program in Python takes each event apart and writes it anew.
+    Child,
 }
 
 /// What a pipeline ends in.
@@ -50,8 +52,12 @@ inputs:
         if self.tenants {
             text.push_str("    tenant: { from: path, pattern: '/(?<tenant>t\\d+)/' }\n");
         }
-        if self.steps != Steps::None {
+        if matches!(self.steps, Steps::Edit | Steps::Decorate) {
             text.push_str(EDIT);
+        }
+        if self.steps == Steps::Child {
+            let program = serde_json::json!(["python3", "-c", STAMP]);
+            text.push_str(&CHILD.replace("PROGRAM", &program.to_string()));
         }
         if self.steps == Steps::Decorate {
             text.push_str(&DECORATE.replace("TABLES", &tables.display().to_string()));
@@ -115,6 +121,31 @@ filters:
       - remove: [_log_info.elapsed]
       - drop: { when: \"_log_info.level:<10\" }
 ";
+
+const CHILD: &str = "\
+filters:
+  steps:
+    match: [events]
+    steps:
+      - child: { command: PROGRAM }
+";
+
+/// As somebody would write it who knows `docs/child-plugins.md` and nothing else.
+const STAMP: &str = r#"
+import json, sys
+stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+stdin.readline()
+stdout.write(b'{"dpipe":1,"name":"stamp"}\n')
+stdout.flush()
+for header in stdin:
+    answers = [header]
+    for _ in range(json.loads(header)["events"]):
+        event = json.loads(stdin.readline())
+        event["stamp"] = "seen"
+        answers.append(json.dumps(event, separators=(",", ":")).encode() + b"\n")
+    stdout.write(b"".join(answers))
+    stdout.flush()
+"#;
 
 const DECORATE: &str = "      \
       - geoip: { field: _log_info.ip, into: _cntry, database: \"TABLES/geo.mmdb\" }

@@ -16,6 +16,7 @@ const RSS_MIB_MAX: f64 = 100.0;
 const COUNTS: [usize; 2] = [1, 8];
 const PER_SECOND_A_LANE: f64 = 450_000.0;
 const PER_SECOND_WITH_8_FILES: f64 = 800_000.0;
+const PER_SECOND_BY_PYTHON: f64 = 50_000.0;
 const TENANTS: usize = 1000;
 
 /// Raw lines, file to file; beside it `cp`.
@@ -191,6 +192,26 @@ pub(super) fn w8(stage: &Stage) -> Result<Vec<Row>> {
     let kilobytes = more / 1e3 / TENANTS as f64;
     row.verdicts.push(Verdict::at_most("a tenant takes", kilobytes, 200.0, " KB"));
     Ok(vec![made.row("1 tenant".into(), samples[0]), row])
+}
+
+/// Every event taken apart, edited and written anew by a program in Python; a blackhole behind it.
+pub(super) fn child(stage: &Stage) -> Result<Vec<Row>> {
+    let expected = stage.expected(Steps::Child)?;
+    let mut rows = Vec::new();
+    for files in COUNTS {
+        let inputs = stage.inputs(&format!("json-{files}"), files)?;
+        let glob = stage.glob(&format!("json-{files}/*.log"));
+        let outputs = Outputs::Blackholes(1);
+        let pipeline = Pipeline { outputs, steps: Steps::Child, ..to_files(&glob, Steps::None, 1) };
+        let samples = race(&[stage.pipeline(pipeline, files, &expected)], stage.runs)?;
+        let made = Made { stage, workload: "child", bytes: bytes(&inputs)? };
+        let mut row = made.row(format!("Python, {}", count(files)), samples[0]);
+        let per_second = row.events_per_second();
+        row.verdicts.push(Verdict::at_least("events/s", per_second, PER_SECOND_BY_PYTHON, ""));
+        row.memory_at_most(RSS_MIB_MAX);
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 fn to_files(glob: &str, steps: Steps, outputs: usize) -> Pipeline<'_> {
