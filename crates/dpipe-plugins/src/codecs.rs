@@ -1,6 +1,7 @@
 //! Every built-in codec, one line each, sorted: decoders and encoders.
 
 mod als;
+mod journald;
 mod json;
 mod raw;
 mod text;
@@ -10,6 +11,7 @@ use dpipe_plugin::{DecoderSpec, EncoderSpec, Entry};
 /// The decoders that come with dpipe.
 pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<als::Decode>(include_str!("codecs/als.rs")),
+    Entry::decoder::<journald::Decode>(include_str!("codecs/journald.rs")),
     Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
     Entry::decoder::<text::Decode>(include_str!("codecs/text.rs")),
 ];

@@ -7,6 +7,7 @@ mod file;
 mod generate;
 mod host;
 mod http;
+mod journald;
 mod stdin;
 mod tcp;
 mod telemetry;
@@ -24,6 +25,7 @@ pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
     Entry::input::<generate::Config>(include_str!("inputs/generate.rs")),
     Entry::input::<host::Config>(include_str!("inputs/host.rs")),
     Entry::input::<http::Config>(include_str!("inputs/http.rs")),
+    Entry::input::<journald::Config>(include_str!("inputs/journald.rs")),
     Entry::input::<stdin::Config>(include_str!("inputs/stdin.rs")),
     Entry::input::<tcp::Config>(include_str!("inputs/tcp.rs")),
     Entry::input::<telemetry::Config>(include_str!("inputs/telemetry.rs")),

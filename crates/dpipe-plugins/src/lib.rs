@@ -14,6 +14,7 @@ mod keys;
 mod net;
 mod outputs;
 mod pairs;
+mod piped_lines;
 mod process;
 mod reading;
 mod standard_output;

@@ -59,6 +59,11 @@ impl Launch {
         Launch { memory_max, ..self }
     }
 
+    /// The same with more arguments.
+    pub(crate) fn with_arguments(&self, more: &[String]) -> Launch {
+        Launch { command: self.command.with(more), ..self.clone() }
+    }
+
     /// The program's name, for messages.
     pub(crate) fn name(&self) -> &str {
         self.command.name()

@@ -41,13 +41,13 @@ use dpipe_plugin::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::net::unix::pipe::Sender;
 use tokio::time::{Instant, timeout};
 
 use crate::arrival::wait_for_arrival;
 use crate::child::{ChildConfig, hello_input};
+use crate::piped_lines::{PipedLines, Read};
 use crate::process::{CommandLine, Launch, Process, Variables};
-use crate::whole_lines::WholeLines;
 use framing::Framing;
 
 /// Whom to take events from.
@@ -150,7 +150,7 @@ struct Run {
     stream: Arc<dyn Stream>,
     process: Process,
     stdin: Option<Sender>,
-    stdout: Receiver,
+    piped: PipedLines,
     framing: Framing,
     /// What has arrived, and what of it is on disk.
     saved: Saved,
@@ -192,11 +192,13 @@ impl Run {
         let stdin = process.child.stdin.take().expect("standard input is a pipe");
         let stdout = process.child.stdout.take().expect("standard output is a pipe");
         let stdin = stdin.into_owned_fd().and_then(Sender::from_owned_fd).map_err(cannot)?;
-        let stdout = stdout.into_owned_fd().and_then(Receiver::from_owned_fd).map_err(cannot)?;
+        let line_bytes_max = context.line_bytes_max;
+        let piped = stdout.into_owned_fd().and_then(|pipe| PipedLines::new(pipe, line_bytes_max));
+        let piped = piped.map_err(cannot)?;
         Ok(Run {
             framing: Framing::new(saved.offset, config.replayable),
             stdin: Some(stdin),
-            stdout,
+            piped,
             process,
             stream,
             saved,
@@ -272,16 +274,14 @@ impl Run {
         let pool = self.context.pool.clone();
         let door = self.context.door.clone();
         let stream = self.stream.clone();
-        let mut lines = WholeLines::new(self.context.line_bytes_max);
         let greeted_by = Instant::now() + self.config.start_timeout.duration();
         let failed =
             |name: &str, error| InputError::caused(format!("cannot read from `{name}`"), error);
         loop {
-            // Credits are taken when there is something to read, so that a silent child holds none.
             tokio::select! {
                 biased;
                 () = shutdown.given() => return Ok(Over::Stopped),
-                ready = self.stdout.readable() => {
+                ready = self.piped.readable() => {
                     ready.map_err(|error| failed(self.launch.name(), error))?;
                 }
                 () = door.freed(), if self.has_news_to_wait_for() => {
@@ -293,19 +293,16 @@ impl Run {
                     return Ok(Over::Broken("did not say who it is in time".into()));
                 }
             }
-            let (mut room, from) = lines.room(&pool);
-            let Some(credit) = self.reserve(&*stream, room.len(), shutdown).await? else {
+            let bytes = self.piped.make_room(&pool);
+            let Some(credit) = self.reserve(&*stream, bytes, shutdown).await? else {
                 return Ok(Over::Stopped);
             };
-            let read = match self.stdout.try_read(&mut room[from..]) {
-                Ok(read) => read,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    pool.give_back(room);
-                    continue;
-                }
-                Err(error) => return Err(failed(self.launch.name(), error)),
+            let read = self.piped.read(&pool);
+            let (chunk, is_end) = match read.map_err(|error| failed(self.launch.name(), error))? {
+                Read::Nothing => continue,
+                Read::Some(chunk) => (chunk, false),
+                Read::End(chunk) => (chunk, true),
             };
-            let chunk = if read == 0 { lines.rest() } else { lines.take(room, from + read, &pool) };
             if let Some(chunk) = chunk {
                 match self.framing.take(chunk) {
                     Ok(Some(chunk)) => stream.send(chunk, credit).await,
@@ -319,7 +316,7 @@ impl Run {
             }
             self.report();
             self.save(false)?;
-            if read == 0 {
+            if is_end {
                 return Ok(Over::Closed);
             }
         }

@@ -35,12 +35,11 @@ use dpipe_plugin::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::arrival::wait_for_arrival;
+use crate::piped_lines::{PipedLines, Read};
 use crate::process::{CommandLine, Launch, Pauses, Process, Variables};
-use crate::whole_lines::WholeLines;
 
 /// What to run, and when.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -207,15 +206,14 @@ impl Runs {
             .start(Stdio::null(), Stdio::piped())
             .map_err(|error| cannot("start", error))?;
         let stdout = process.child.stdout.take().expect("standard output is a pipe");
-        let stdout = stdout.into_owned_fd().and_then(Receiver::from_owned_fd);
-        let stdout = stdout.map_err(|error| cannot("read from", error))?;
+        let line_bytes_max = self.context.line_bytes_max;
+        let piped = stdout.into_owned_fd().and_then(|pipe| PipedLines::new(pipe, line_bytes_max));
+        let mut piped = piped.map_err(|error| cannot("read from", error))?;
         let mut deadline = Deadline::after(self.timeout);
-        let mut lines = WholeLines::new(self.context.line_bytes_max);
-        let read =
-            read(&self.context, &stdout, &*stream, &mut lines, &mut deadline, shutdown).await;
+        let read = read(&self.context, &mut piped, &*stream, &mut deadline, shutdown).await;
         self.number += 1;
-        if lines.offset() > 0 {
-            self.sent.push((stream, lines.offset()));
+        if piped.offset() > 0 {
+            self.sent.push((stream, piped.offset()));
         }
         let over = read.map_err(|error| cannot("read from", error))?;
         let status = match over {
@@ -280,41 +278,35 @@ enum Over {
 /// Reads lines until there are no more, or until it is time to stop.
 async fn read(
     context: &InputContext,
-    stdout: &Receiver,
+    piped: &mut PipedLines,
     stream: &dyn Stream,
-    lines: &mut WholeLines,
     deadline: &mut Deadline,
     shutdown: &mut Shutdown,
 ) -> std::io::Result<Over> {
     let pool = &context.pool;
     loop {
-        // Credits are taken when there is something to read, so that a silent command holds none.
         tokio::select! {
             biased;
             () = shutdown.given() => return Ok(Over::Stopped),
-            ready = stdout.readable() => ready?,
+            ready = piped.readable() => ready?,
             () = deadline.passed() => return Ok(Over::TimedOut),
         }
-        let (mut room, from) = lines.room(pool);
+        let bytes = piped.make_room(pool);
         let before = Instant::now();
         let credit = tokio::select! {
-            credit = stream.reserve(room.len()) => credit,
+            credit = stream.reserve(bytes) => credit,
             () = shutdown.given() => return Ok(Over::Stopped),
         };
         deadline.put_off(before.elapsed());
-        let read = match stdout.try_read(&mut room[from..]) {
-            Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                pool.give_back(room);
-                continue;
-            }
-            Err(error) => return Err(error),
+        let (chunk, is_end) = match piped.read(pool)? {
+            Read::Nothing => continue,
+            Read::Some(chunk) => (chunk, false),
+            Read::End(chunk) => (chunk, true),
         };
-        let chunk = if read == 0 { lines.rest() } else { lines.take(room, from + read, pool) };
         if let Some(chunk) = chunk {
             stream.send(chunk, credit).await;
         }
-        if read == 0 {
+        if is_end {
             return Ok(Over::Printed);
         }
     }

@@ -32,6 +32,16 @@ impl CommandLine {
         }
     }
 
+    /// The same with more arguments; a line for the shell has none.
+    pub(crate) fn with(&self, more: &[String]) -> CommandLine {
+        match self {
+            CommandLine::Arguments(arguments) => {
+                CommandLine::Arguments([arguments.as_slice(), more].concat())
+            }
+            line @ CommandLine::Shell(_) => line.clone(),
+        }
+    }
+
     pub(crate) fn to_command(&self) -> Command {
         match self {
             CommandLine::Arguments(arguments) => {
