@@ -354,7 +354,8 @@ fn next_due(due: Instant, period: Duration, now: Instant) -> (Instant, u64) {
     let late = now.saturating_duration_since(due).as_nanos();
     let passed = u32::try_from(late / period.as_nanos()).unwrap_or(u32::MAX);
     // At the very moment at which one is due, it is on time.
-    let missed = if late % period.as_nanos() == 0 { passed.saturating_sub(1) } else { passed };
+    let on_time = late.is_multiple_of(period.as_nanos());
+    let missed = if on_time { passed.saturating_sub(1) } else { passed };
     (due + period * (missed + 1), u64::from(missed))
 }
 

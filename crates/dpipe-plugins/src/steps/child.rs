@@ -551,11 +551,15 @@ for line in sys.stdin:
         let text = "x".repeat(3000);
         let event = format!("{{\"m\":\"{text}\"}}\n");
         // It answers while it still reads.
-        let program = format!(
-            "import sys, json\nsys.stdin.readline()\nprint('{{\"dpipe\":1,\"name\":\"x\"}}', flush=True)\n\
-             for h in sys.stdin:\n    print(h, end='', flush=True)\n    for i in range(json.loads(h)['events']): \
-             print(sys.stdin.readline(), end='', flush=True)\n"
-        );
+        let program = r#"
+import sys, json
+sys.stdin.readline()
+print('{"dpipe":1,"name":"x"}', flush=True)
+for header in sys.stdin:
+    print(header, end="", flush=True)
+    for _ in range(json.loads(header)["events"]):
+        print(sys.stdin.readline(), end="", flush=True)
+"#;
         let command = serde_json::json!(["python3", "-c", program]);
         let settings = format!("child: {{ command: {command}, folder: /, timeout: 1m }}");
         let mut step = StepCheck::new::<Config>(&settings, &[]);
