@@ -23,7 +23,6 @@
 //! ```
 
 mod pattern;
-mod scan;
 
 use std::borrow::Cow;
 

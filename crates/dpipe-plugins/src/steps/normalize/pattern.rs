@@ -3,15 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use dpipe_plugin::settings::error_in_text;
-use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::ParserBuilder;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::scan::{self, Quoted, replace};
+use crate::expression::Expression;
+use crate::scan::{self, Quoted, replace};
 
 /// What to find, and what to put in its place.
 #[derive(Clone, Debug)]
@@ -50,7 +48,7 @@ impl Pattern {
             }
             Pattern::Custom(custom) => {
                 replace(text, out, custom.placeholder.as_bytes(), |text, at| {
-                    custom.regex.0.find_at(text, at).map(|found| found.range())
+                    custom.regex.find(text, at)
                 })
             }
         }
@@ -113,35 +111,5 @@ impl JsonSchema for Pattern {
                 }
             ]
         })
-    }
-}
-
-/// A compiled expression of bounded size.
-#[derive(Clone, Debug)]
-struct Expression(Regex);
-
-impl<'de> Deserialize<'de> for Expression {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// What a compiled expression may take.
-        const SIZE_BYTES_MAX: usize = 1 << 20;
-
-        let text = String::deserialize(deserializer)?;
-        let hir = ParserBuilder::new().utf8(false).build().parse(&text).map_err(|error| {
-            let (span, message) = match &error {
-                regex_syntax::Error::Parse(error) => (error.span(), error.kind().to_string()),
-                regex_syntax::Error::Translate(error) => (error.span(), error.kind().to_string()),
-                error => return error_in_text(0..text.len(), error),
-            };
-            error_in_text(span.start.offset..span.end.offset, message)
-        })?;
-        if hir.properties().minimum_len() == Some(0) {
-            let message = "this can match the empty text, which is everywhere";
-            return Err(error_in_text(0..text.len(), message));
-        }
-        let regex = RegexBuilder::new(&text)
-            .size_limit(SIZE_BYTES_MAX)
-            .build()
-            .map_err(|error| error_in_text(0..text.len(), error))?;
-        Ok(Expression(regex))
     }
 }

@@ -1,4 +1,4 @@
-//! Scanners for what `normalize` knows by name.
+//! Scanners for what is known by name in texts: digits, addresses, quotes.
 //!
 //! Each finds the next match at or after a position, in time linear in what it passes over, so that
 //! a whole text takes linear time whatever it holds.
@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Appends the text with everything that `find` finds replaced; or nothing and `false`, if it finds
 /// nothing. `find` gets the text and where to start; what it finds is never empty.
 #[inline]
-pub(super) fn replace(
+pub(crate) fn replace(
     text: &[u8],
     out: &mut Vec<u8>,
     placeholder: &[u8],
@@ -30,13 +30,13 @@ pub(super) fn replace(
 }
 
 /// A run of digits.
-pub(super) fn digits(text: &[u8], at: usize) -> Option<Range<usize>> {
+pub(crate) fn digits(text: &[u8], at: usize) -> Option<Range<usize>> {
     let start = next_digit(text, at)?;
     Some(start..end_of(text, start + 1, |byte| byte.is_ascii_digit()))
 }
 
 /// `0x` and hexadecimal digits, or 8 or more of them with both a letter and a digit.
-pub(super) fn hex(text: &[u8], mut at: usize) -> Option<Range<usize>> {
+pub(crate) fn hex(text: &[u8], mut at: usize) -> Option<Range<usize>> {
     loop {
         let word = around(text, at, next_digit(text, at)?, is_word);
         let bytes = &text[word.clone()];
@@ -52,7 +52,7 @@ pub(super) fn hex(text: &[u8], mut at: usize) -> Option<Range<usize>> {
 }
 
 /// 8-4-4-4-12 hexadecimal digits that are no part of a longer word.
-pub(super) fn uuid(text: &[u8], at: usize) -> Option<Range<usize>> {
+pub(crate) fn uuid(text: &[u8], at: usize) -> Option<Range<usize>> {
     const LEN: usize = 36;
     memchr::memchr_iter(b'-', text.get(at..)?).find_map(|hyphen| {
         let start = (at + hyphen).checked_sub(8).filter(|start| *start >= at)?;
@@ -67,7 +67,7 @@ pub(super) fn uuid(text: &[u8], at: usize) -> Option<Range<usize>> {
 
 /// An IPv4 or IPv6 address. It may stand before or after a colon (`host:10.0.0.1:80`) and before a
 /// full stop.
-pub(super) fn ip(text: &[u8], mut at: usize) -> Option<Range<usize>> {
+pub(crate) fn ip(text: &[u8], mut at: usize) -> Option<Range<usize>> {
     loop {
         let token = around(text, at, next_digit(text, at)?, is_address_byte);
         at = token.end;
@@ -122,14 +122,14 @@ fn parse<T: std::str::FromStr>(bytes: &[u8]) -> bool {
 /// Text in quotes. It remembers which kind of quote is open to the end of the text, so that many
 /// of them do not each look for the other one.
 #[derive(Default)]
-pub(super) struct Quoted {
+pub(crate) struct Quoted {
     no_more_double: bool,
     no_more_single: bool,
 }
 
 impl Quoted {
     /// The next text in quotes.
-    pub(super) fn find(&mut self, text: &[u8], at: usize) -> Option<Range<usize>> {
+    pub(crate) fn find(&mut self, text: &[u8], at: usize) -> Option<Range<usize>> {
         let quotes = memchr::memchr2_iter(b'"', b'\'', text.get(at..)?).map(|i| at + i);
         for open in quotes {
             let close = match text[open] {
