@@ -64,6 +64,8 @@ const WEB_STEPS: &[&str] = &[
     "hash: { fields: at.iso8601, into: digest }",
     "hash: { fields: at.iso8601, into: digest, key: secret }",
     "hash: { fields: at.iso8601, into: digest, algorithm: sha256, key: secret }",
+    "url: { field: request, into: url }",
+    "useragent: { field: agent, into: browser }",
     "flatten: {}",
     "split: { field: items }",
     "split: { field: items, merge: true }",
@@ -130,7 +132,7 @@ fn web_events() -> String {
     let event = |n: usize| {
         let (minute, second) = (n / 60, n % 60);
         format!(
-            r#"{{"at":{{"iso8601":"2014-06-01T12:{minute:02}:{second:02}.250Z","local":"2014-06-01 14:{minute:02}:{second:02}","httpd":"01/Jun/2014:12:{minute:02}:{second:02} +0000","syslog":"Jun  1 12:{minute:02}:{second:02}","unix":{}.250}},"items":[{{"id":{n},"price":1.50}},{{"id":7,"price":2}},{{"id":8}},{{"id":9}}]}}"#,
+            r#"{{"request":"/shop/cart?item={n}&ref=a%20b&page=2","agent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.{second}.0 Safari/537.36","at":{{"iso8601":"2014-06-01T12:{minute:02}:{second:02}.250Z","local":"2014-06-01 14:{minute:02}:{second:02}","httpd":"01/Jun/2014:12:{minute:02}:{second:02} +0000","syslog":"Jun  1 12:{minute:02}:{second:02}","unix":{}.250}},"items":[{{"id":{n},"price":1.50}},{{"id":7,"price":2}},{{"id":8}},{{"id":9}}]}}"#,
             1_401_624_000 + n,
         )
     };

@@ -21,6 +21,8 @@ mod set;
 mod split;
 mod throttle;
 mod timestamp;
+mod url;
+mod useragent;
 
 use dpipe_plugin::{Entry, StepSpec};
 
@@ -47,4 +49,6 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<split::Config>(include_str!("steps/split.rs")),
     Entry::step::<throttle::Config>(include_str!("steps/throttle.rs")),
     Entry::step::<timestamp::Config>(include_str!("steps/timestamp.rs")),
+    Entry::step::<url::Config>(include_str!("steps/url.rs")),
+    Entry::step::<useragent::Config>(include_str!("steps/useragent.rs")),
 ];
