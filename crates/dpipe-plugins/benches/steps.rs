@@ -66,6 +66,8 @@ const WEB_STEPS: &[&str] = &[
     "hash: { fields: at.iso8601, into: digest, algorithm: sha256, key: secret }",
     "url: { field: request, into: url }",
     "useragent: { field: agent, into: browser }",
+    "redact: { with: [token, card, email, ip] }",
+    "redact: { fields: request, with: [email] }",
     "flatten: {}",
     "split: { field: items }",
     "split: { field: items, merge: true }",

@@ -13,6 +13,7 @@ mod keep;
 mod nest;
 mod normalize;
 mod parse;
+mod redact;
 mod remove;
 mod rename;
 mod route;
@@ -41,6 +42,7 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<nest::Config>(include_str!("steps/nest.rs")),
     Entry::step::<normalize::Config>(include_str!("steps/normalize.rs")),
     Entry::step::<parse::Config>(include_str!("steps/parse.rs")),
+    Entry::step::<redact::Config>(include_str!("steps/redact.rs")),
     Entry::step::<remove::Config>(include_str!("steps/remove.rs")),
     Entry::step::<rename::Config>(include_str!("steps/rename.rs")),
     Entry::step::<route::Config>(include_str!("steps/route.rs")),
