@@ -20,6 +20,7 @@ const ROUNDS: usize = 40;
 const FILES: &[(&str, &[u8])] = &[
     ("geo.mmdb", include_bytes!("../../../examples/data/geo.mmdb")),
     ("rates.csv", include_bytes!("../../../examples/data/rates.csv")),
+    ("servers.csv", include_bytes!("../../../examples/data/servers.csv")),
 ];
 
 /// What is measured, and what the same work took in the program that dpipe succeeds, in ns.
@@ -68,6 +69,8 @@ const WEB_STEPS: &[&str] = &[
     "useragent: { field: agent, into: browser }",
     "redact: { with: [token, card, email, ip] }",
     "redact: { fields: request, with: [email] }",
+    "lookup: { field: host, table: servers.csv, key: name, into: { team: team } }",
+    "lookup: { field: client, table: geo.mmdb, into: { country.iso_code: country } }",
     "flatten: {}",
     "split: { field: items }",
     "split: { field: items, merge: true }",
@@ -134,7 +137,7 @@ fn web_events() -> String {
     let event = |n: usize| {
         let (minute, second) = (n / 60, n % 60);
         format!(
-            r#"{{"request":"/shop/cart?item={n}&ref=a%20b&page=2","agent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.{second}.0 Safari/537.36","at":{{"iso8601":"2014-06-01T12:{minute:02}:{second:02}.250Z","local":"2014-06-01 14:{minute:02}:{second:02}","httpd":"01/Jun/2014:12:{minute:02}:{second:02} +0000","syslog":"Jun  1 12:{minute:02}:{second:02}","unix":{}.250}},"items":[{{"id":{n},"price":1.50}},{{"id":7,"price":2}},{{"id":8}},{{"id":9}}]}}"#,
+            r#"{{"host":"fp-rs-1","client":"81.2.69.{n}","request":"/shop/cart?item={n}&ref=a%20b&page=2","agent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.{second}.0 Safari/537.36","at":{{"iso8601":"2014-06-01T12:{minute:02}:{second:02}.250Z","local":"2014-06-01 14:{minute:02}:{second:02}","httpd":"01/Jun/2014:12:{minute:02}:{second:02} +0000","syslog":"Jun  1 12:{minute:02}:{second:02}","unix":{}.250}},"items":[{{"id":{n},"price":1.50}},{{"id":7,"price":2}},{{"id":8}},{{"id":9}}]}}"#,
             1_401_624_000 + n,
         )
     };

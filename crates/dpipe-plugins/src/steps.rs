@@ -10,6 +10,7 @@ mod flatten;
 mod geoip;
 mod hash;
 mod keep;
+mod lookup;
 mod nest;
 mod normalize;
 mod parse;
@@ -39,6 +40,7 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<geoip::Config>(include_str!("steps/geoip.rs")),
     Entry::step::<hash::Config>(include_str!("steps/hash.rs")),
     Entry::step::<keep::Config>(include_str!("steps/keep.rs")),
+    Entry::step::<lookup::Config>(include_str!("steps/lookup.rs")),
     Entry::step::<nest::Config>(include_str!("steps/nest.rs")),
     Entry::step::<normalize::Config>(include_str!("steps/normalize.rs")),
     Entry::step::<parse::Config>(include_str!("steps/parse.rs")),

@@ -16,7 +16,7 @@ use dpipe_plugin::{BuildContext, BuildError, StepContext};
 use parking_lot::{Mutex, RwLock};
 
 /// Makes a table of the bytes of its file, or says what is wrong with them.
-pub(crate) type Parse<T> = fn(Vec<u8>) -> Result<T, String>;
+type Parse<T> = Box<dyn Fn(Vec<u8>) -> Result<T, String> + Send + Sync>;
 
 /// A table that follows its file.
 pub(crate) struct Watched<T> {
@@ -36,19 +36,32 @@ impl<T: Send + Sync + 'static> Watched<T> {
     pub(crate) fn open(
         context: &BuildContext<'_>,
         path: &str,
-        parse: Parse<T>,
+        parse: fn(Vec<u8>) -> Result<T, String>,
+    ) -> Result<Arc<Self>, BuildError> {
+        Self::open_as(context, path, "", parse)
+    }
+
+    /// The same of a file that may be read in several ways, shared by those who name theirs alike.
+    ///
+    /// # Errors
+    /// If the file cannot be read or parsed.
+    pub(crate) fn open_as(
+        context: &BuildContext<'_>,
+        path: &str,
+        way: &str,
+        parse: impl Fn(Vec<u8>) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, BuildError> {
         let path = context.resolve(path);
-        let name = path.to_string_lossy().into_owned();
-        context.shared.get_or_make(&name, || {
+        let name = path.to_string_lossy();
+        context.shared.get_or_make(&format!("{name}\0{way}"), || {
             let cannot = |error| BuildError::caused(format!("cannot load {name}"), error);
             let stat =
                 context.env.files().stat(&path).map_err(|error| cannot(error.to_string()))?;
-            let table = load(&**context.env, &path, parse).map_err(cannot)?;
+            let table = load(&**context.env, &path, &parse).map_err(cannot)?;
             Ok(Watched {
                 env: context.env.clone(),
                 path: path.clone(),
-                parse,
+                parse: Box::new(parse),
                 table: RwLock::new(Arc::new(table)),
                 seen: Mutex::new(Some(stat)),
             })
@@ -70,7 +83,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
             return;
         }
         let loaded = match stat {
-            Ok(_) => load(&*self.env, &self.path, self.parse),
+            Ok(_) => load(&*self.env, &self.path, &self.parse),
             Err(error) => Err(error.to_string()),
         };
         if self.env.files().stat(&self.path).ok() != now {
@@ -87,7 +100,11 @@ impl<T: Send + Sync + 'static> Watched<T> {
     }
 }
 
-fn load<T>(env: &dyn Env, path: &Path, parse: Parse<T>) -> Result<T, String> {
+fn load<T>(
+    env: &dyn Env,
+    path: &Path,
+    parse: impl Fn(Vec<u8>) -> Result<T, String>,
+) -> Result<T, String> {
     let bytes = env.files().read(path).map_err(|error| error.to_string())?;
     parse(bytes)
 }

@@ -157,6 +157,21 @@ impl StepCheck {
         StepCheck { env, shared, spec, decoder, when, step, now: self.now }
     }
 
+    /// A step of other settings, which finds the same files.
+    ///
+    /// # Panics
+    /// If the settings are wrong, or the step cannot be built from them.
+    #[track_caller]
+    #[must_use]
+    pub fn with_settings<C: StepConfig>(&self, settings: &str) -> Self {
+        let read = read(&<Entry<dyn StepSpec>>::step::<C>(""), &[], settings);
+        let (spec, when, decoder) = read.unwrap_or_else(|problem| panic!("{}", problem.render()));
+        let (env, shared) = (self.env.clone(), self.shared.clone());
+        let step =
+            build(&*spec, (None, 1), &env, &shared).unwrap_or_else(|message| panic!("{message}"));
+        StepCheck { env, shared, spec, decoder, when, step, now: self.now }
+    }
+
     /// Builds the step anew, as after a panic.
     ///
     /// # Panics
