@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::batch::{Batch, BodyKind, Slot};
-use crate::json::{self, Node, Scanner};
-use crate::overlay::{self, Doc, OWN_LIMITS, Op};
+use crate::json::{self, Node};
+use crate::overlay::{self, Doc, Op};
 use crate::{EventId, Meta, Origin, Path, Record, Segment, Text, Timestamp, Value};
 
 /// The field that the text of an event without structure is read as.
@@ -564,8 +564,7 @@ impl EventMut<'_> {
     /// # Errors
     /// If it is not one JSON object; the event is as it was then.
     pub fn set_body(&mut self, json: &[u8]) -> Result<(), crate::JsonError> {
-        let mut scanner = Scanner::default();
-        let (body, tape) = self.batch.own.add_body(json, &mut scanner, &OWN_LIMITS)?;
+        let (body, tape) = self.batch.own.make_body(json)?;
         let slot = self.slot();
         (slot.body, slot.body_len) = (body, json.len() as u32);
         (slot.tape, slot.tape_len) = (tape.start, tape.end - tape.start);

@@ -39,6 +39,17 @@ pub(crate) struct Own {
     pub(crate) bytes: Vec<u8>,
     pub(crate) tape: Vec<Node>,
     edits: Vec<Edit>,
+    spare: Spare,
+}
+
+/// A scanner to use again for the next body. A copy of a batch gets its own when it needs one.
+#[derive(Debug, Default)]
+struct Spare(Option<Box<Scanner>>);
+
+impl Clone for Spare {
+    fn clone(&self) -> Self {
+        Spare(None)
+    }
 }
 
 impl Own {
@@ -69,6 +80,19 @@ impl Own {
     /// Starts a body that is written member by member.
     pub(crate) fn begin_body<'a>(&'a mut self, scanner: &'a mut Scanner) -> RecordWriter<'a> {
         RecordWriter::begin(&mut self.bytes, &mut self.tape, scanner)
+    }
+
+    /// Adds a whole body that was made inside dpipe.
+    pub(crate) fn make_body(&mut self, json: &[u8]) -> Result<(u32, Range<u32>), JsonError> {
+        /// A batch may wait long, so what was needed for a longer body is not kept with it.
+        const KEPT_LEN_MAX: usize = 4096;
+
+        let mut scanner = self.spare.0.take().unwrap_or_default();
+        let body = self.add_body(json, &mut scanner, &OWN_LIMITS);
+        if json.len() <= KEPT_LEN_MAX {
+            self.spare.0 = Some(scanner);
+        }
+        body
     }
 
     /// The edits of a chain, newest first.

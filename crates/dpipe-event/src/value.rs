@@ -239,42 +239,42 @@ impl<'a> Iterator for Entries<'a> {
 
 /// The end of the validated JSON value that starts at `at`.
 fn value_end(bytes: &[u8], at: usize) -> usize {
-    let string_end = |mut i: usize| {
-        while i < bytes.len() {
-            match bytes[i] {
-                b'\\' => i += 2,
-                b'"' => return i + 1,
-                _ => i += 1,
-            }
-        }
-        bytes.len()
-    };
     match bytes[at] {
-        b'"' => string_end(at + 1),
-        b'{' | b'[' => {
-            let mut depth = 0usize;
-            let mut i = at;
-            while i < bytes.len() {
-                match bytes[i] {
-                    b'"' => {
-                        i = string_end(i + 1);
-                        continue;
-                    }
-                    b'{' | b'[' => depth += 1,
-                    b'}' | b']' => {
-                        depth -= 1;
-                        if depth == 0 {
-                            return i + 1;
-                        }
-                    }
-                    _ => {}
-                }
-                i += 1;
-            }
-            bytes.len()
-        }
+        b'"' => string_end(bytes, at + 1),
+        // Brackets of the other kind nest within, so they need no count.
+        b'{' => container_end(bytes, at + 1, b'{', b'}'),
+        b'[' => container_end(bytes, at + 1, b'[', b']'),
         _ => (at..bytes.len())
             .find(|&i| matches!(bytes[i], b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r'))
             .unwrap_or(bytes.len()),
     }
+}
+
+/// Behind the quote that closes the string whose inside starts at `at`.
+fn string_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(next) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+        at += next;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    bytes.len()
+}
+
+/// Behind the bracket that closes the container whose inside starts at `at`.
+fn container_end(bytes: &[u8], mut at: usize, open: u8, close: u8) -> usize {
+    let mut depth = 1;
+    while let Some(next) = memchr::memchr3(b'"', open, close, bytes.get(at..).unwrap_or_default()) {
+        at += next + 1;
+        match bytes[at - 1] {
+            b'"' => at = string_end(bytes, at),
+            byte if byte == open => depth += 1,
+            _ => depth -= 1,
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    bytes.len()
 }

@@ -6,7 +6,8 @@
 //! same name, the last one counts.
 //!
 //! An event without the field, or with something else than an object there, is left as it is. Flagged:
-//! `key_too_long`, where a name would be longer than `key_bytes_max`: what is within stays an object.
+//! `key_too_long`, where what names begin with would be longer than `prefix_bytes_max`: what is within
+//! stays an object.
 //!
 //! ```yaml
 //! flatten: { field: _log_info, separator: "_" }
@@ -32,16 +33,16 @@ pub(crate) struct Config {
     /// Whether elements of arrays become fields.
     #[serde(default)]
     arrays: bool,
-    /// How long a name may become.
-    #[serde(default = "default_key_bytes_max")]
-    key_bytes_max: usize,
+    /// How long a name may become before its last piece.
+    #[serde(default = "default_prefix_bytes_max")]
+    prefix_bytes_max: usize,
 }
 
 fn default_separator() -> String {
     ".".into()
 }
 
-fn default_key_bytes_max() -> usize {
+fn default_prefix_bytes_max() -> usize {
     1024
 }
 
@@ -54,14 +55,14 @@ impl StepSpec for Config {
         let mut separator = Vec::new();
         dpipe_event::write_escaped(&mut separator, self.separator.as_bytes());
         let field = self.field.clone();
-        let (arrays, key_bytes_max) = (self.arrays, self.key_bytes_max);
-        let flat = Flat { separator, arrays, key_bytes_max, ..Flat::default() };
+        let (arrays, prefix_bytes_max) = (self.arrays, self.prefix_bytes_max);
+        let flat = Flat { separator, arrays, prefix_bytes_max, ..Flat::default() };
         Ok(Box::new(Flatten { field, flat }))
     }
 
     fn check(&self) -> Vec<Problem> {
-        if self.key_bytes_max == 0 {
-            return vec![Problem::error("`key_bytes_max` is 0")];
+        if self.prefix_bytes_max == 0 {
+            return vec![Problem::error("`prefix_bytes_max` is 0")];
         }
         Vec::new()
     }
@@ -104,7 +105,7 @@ struct Flat {
     /// As it stands in JSON.
     separator: Vec<u8>,
     arrays: bool,
-    key_bytes_max: usize,
+    prefix_bytes_max: usize,
     /// The names on the way down, as they stand in JSON.
     key: Vec<u8>,
     json: Vec<u8>,
@@ -152,23 +153,19 @@ impl Flat {
     }
 
     fn goes_into(&mut self, value: &Value<'_>) -> bool {
-        let is_wanted = match value {
-            Value::Object(_) => true,
-            Value::Array(_) => self.arrays,
-            _ => false,
+        let bytes = match value {
+            Value::Object(bytes) => bytes,
+            Value::Array(bytes) if self.arrays => bytes,
+            _ => return false,
         };
-        let longest = |(at, (key, _)): (usize, (Option<dpipe_event::Text<'_>>, Value<'_>))| {
-            key.map_or_else(|| itoa::Buffer::new().format(at).len(), |key| key.raw().len())
-        };
-        let Some(longest) =
-            is_wanted.then(|| value.entries().enumerate().map(longest).max()).flatten()
-        else {
-            return false;
-        };
-        let fits = self.key.len() + self.separator.len() + longest <= self.key_bytes_max;
-        self.too_long |= !fits;
+        let is_empty = matches!(bytes[1..].trim_ascii_start(), [b'}' | b']']);
         // A field without a name would lose the separator behind it.
-        fits && !self.key.is_empty()
+        if is_empty || self.key.is_empty() {
+            return false;
+        }
+        let fits = self.key.len() + self.separator.len() <= self.prefix_bytes_max;
+        self.too_long |= !fits;
+        fits
     }
 }
 
@@ -228,16 +225,16 @@ mod tests {
     #[test]
     fn a_name_that_would_be_too_long_stays_an_object() {
         check_step::<Config>(
-            "flatten: { key_bytes_max: 5 }",
-            r#"{"ab":{"cd":1},"x":{"abcd":1,"a":2},"long_name":{"a":1}}"#,
+            "flatten: { prefix_bytes_max: 5 }",
+            r#"{"ab":{"cd":{"e":1},"f":{}},"long":{"abcdef":1},"long_name":{"a":1}}"#,
             r#"
-            {"ab.cd":1,"x":{"abcd":1,"a":2},"long_name":{"a":1}}
+            {"ab.cd":{"e":1},"ab.f":{},"long.abcdef":1,"long_name":{"a":1}}
             flagged key_too_long 1
             "#,
         );
         assert_eq!(
-            step_mistake::<Config>("flatten: { key_bytes_max: 0 }"),
-            "error: `key_bytes_max` is 0"
+            step_mistake::<Config>("flatten: { prefix_bytes_max: 0 }"),
+            "error: `prefix_bytes_max` is 0"
         );
     }
 

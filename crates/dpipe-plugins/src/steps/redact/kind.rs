@@ -61,6 +61,17 @@ impl Kind {
         }
     }
 
+    /// What it finds is at least so long: most strings of a log are short.
+    pub(super) fn len_min(&self) -> usize {
+        match self {
+            Kind::Email => "a@b.cd".len(),
+            Kind::Ip => "1::".len(),
+            Kind::Card => DIGITS_MIN,
+            Kind::Token => "basic 12345678".len(),
+            Kind::Custom(_) => 1,
+        }
+    }
+
     /// The next one at or after a position; never empty.
     pub(super) fn find(&self, text: &[u8], at: usize) -> Option<Range<usize>> {
         match self {
@@ -72,6 +83,9 @@ impl Kind {
         }
     }
 }
+
+/// The fewest digits of a card's number.
+const DIGITS_MIN: usize = 13;
 
 /// A mail address: what people use of RFC 5321, and letters beyond ASCII.
 fn email(text: &[u8], at: usize) -> Option<Range<usize>> {
@@ -109,6 +123,10 @@ fn card(text: &[u8], mut at: usize) -> Option<Range<usize>> {
             }
             end += 1;
         }
+        if end - start < DIGITS_MIN {
+            at = end;
+            continue;
+        }
         let stands_alone = |range: &Range<usize>| {
             let touches = |byte: Option<&u8>| {
                 byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
@@ -129,7 +147,6 @@ fn card(text: &[u8], mut at: usize) -> Option<Range<usize>> {
 
 /// A card number of whole groups of digits.
 fn card_within(text: &[u8], run: Range<usize>) -> Option<Range<usize>> {
-    const DIGITS_MIN: usize = 13;
     const DIGITS_MAX: usize = 19;
 
     let mut start = run.start;

@@ -108,6 +108,9 @@ impl Masker {
         let mut changed = false;
         for (number, kind) in self.kinds.iter().enumerate() {
             let text = if changed { &self.text[..] } else { original };
+            if text.len() < kind.len_min() {
+                continue;
+            }
             let mut at = 0;
             self.next.clear();
             while let Some(found) = kind.find(text, at) {
