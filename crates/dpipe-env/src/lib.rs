@@ -1,4 +1,4 @@
-//! What dpipe asks of the outside world: files, the wall clock, randomness.
+//! What dpipe asks of the outside world: files, the wall clock, randomness, names in the network.
 //!
 //! Everything that must hold through a crash goes through [`Env`], so that a simulator can take the
 //! place of the machine: one seed, one thread, files that lose what was not synced. Timers need no
@@ -6,10 +6,12 @@
 
 mod beneath;
 mod files;
+mod names;
 mod real;
 mod watch;
 
 pub use files::{Entry, EntryKind, File, FileId, Files, Open, Space, Stat};
+pub use names::Names;
 pub use real::RealEnv;
 pub use watch::{Change, Watch};
 
@@ -27,6 +29,10 @@ pub trait Env: Send + Sync + 'static {
     /// If there is none; whoever wants to know then has to look for himself.
     fn watch(&self) -> std::io::Result<Box<dyn Watch>> {
         Err(std::io::ErrorKind::Unsupported.into())
+    }
+    /// The names of machines in the network; unsupported where there is none.
+    fn names(&self) -> &dyn Names {
+        &names::NoNames
     }
     /// The name of this machine.
     fn host_name(&self) -> String;

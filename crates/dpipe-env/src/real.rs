@@ -10,8 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
 
 use crate::beneath;
+use crate::names::SystemNames;
 use crate::watch::{Inotify, Watch};
-use crate::{Entry, EntryKind, Env, File, FileId, Files, Open, Space, Stat};
+use crate::{Entry, EntryKind, Env, File, FileId, Files, Names, Open, Space, Stat};
 
 /// The machine dpipe runs on.
 #[derive(Debug, Default)]
@@ -39,6 +40,10 @@ impl Env for RealEnv {
 
     fn watch(&self) -> io::Result<Box<dyn Watch>> {
         Ok(Box::new(Inotify::new()?))
+    }
+
+    fn names(&self) -> &dyn Names {
+        &SystemNames
     }
 
     fn host_name(&self) -> String {

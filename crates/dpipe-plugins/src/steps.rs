@@ -5,6 +5,7 @@ mod child;
 mod convert;
 mod currency;
 mod dedupe;
+mod dns;
 mod drop;
 mod flatten;
 mod geoip;
@@ -35,6 +36,7 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<convert::Config>(include_str!("steps/convert.rs")),
     Entry::step::<currency::Config>(include_str!("steps/currency.rs")),
     Entry::step::<dedupe::Config>(include_str!("steps/dedupe.rs")),
+    Entry::step::<dns::Config>(include_str!("steps/dns.rs")),
     Entry::step::<drop::Config>(include_str!("steps/drop.rs")),
     Entry::step::<flatten::Config>(include_str!("steps/flatten.rs")),
     Entry::step::<geoip::Config>(include_str!("steps/geoip.rs")),

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dpipe_env::{Entry, EntryKind, Env, File, FileId, Files, Open, Space, Stat};
-use parking_lot::Mutex;
+use dpipe_env::{Entry, EntryKind, Env, File, FileId, Files, Names, Open, Space, Stat};
+use parking_lot::{Condvar, Mutex};
 
 /// An [`Env`] in memory. Clones are the same world.
 #[derive(Clone, Default)]
 pub struct MemoryEnv {
     world: Arc<Mutex<World>>,
+    /// Whether questions for names have to wait, and who waits.
+    names_held: Arc<(Mutex<bool>, Condvar)>,
 }
 
 #[derive(Default)]
@@ -27,6 +30,9 @@ struct World {
     syncs_fail: bool,
     syncs: usize,
     space: Option<Space>,
+    names: BTreeMap<IpAddr, String>,
+    names_fail: bool,
+    names_asked: usize,
 }
 
 struct Content {
@@ -76,6 +82,33 @@ impl MemoryEnv {
         self.world.lock().space = Some(space);
     }
 
+    /// Gives an address a name.
+    ///
+    /// # Panics
+    /// If that is no address.
+    pub fn set_name(&self, address: &str, name: &str) {
+        let address = address.parse().expect("an address");
+        self.world.lock().names.insert(address, name.to_owned());
+    }
+
+    /// Lets every question for a name fail, or no longer.
+    pub fn set_names_fail(&self, fail: bool) {
+        self.world.lock().names_fail = fail;
+    }
+
+    /// How many questions for names were answered.
+    #[must_use]
+    pub fn names_asked(&self) -> usize {
+        self.world.lock().names_asked
+    }
+
+    /// Holds back the answers to questions for names, or lets them go.
+    pub fn set_names_held(&self, held: bool) {
+        let (is_held, changed) = &*self.names_held;
+        *is_held.lock() = held;
+        changed.notify_all();
+    }
+
     /// Moves the clock.
     pub fn set_now_millis(&self, now: i64) {
         self.world.lock().now_millis = now;
@@ -120,8 +153,36 @@ impl Env for MemoryEnv {
         self
     }
 
+    fn names(&self) -> &dyn Names {
+        self
+    }
+
     fn host_name(&self) -> String {
         "host".into()
+    }
+}
+
+impl Names for MemoryEnv {
+    fn name_of(&self, address: IpAddr) -> io::Result<Option<String>> {
+        Ok(self.ask_names()?.get(&address).cloned())
+    }
+
+    fn addresses_of(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let names = self.ask_names()?;
+        Ok(names.into_iter().filter(|(_, of)| of == name).map(|(address, _)| address).collect())
+    }
+}
+
+impl MemoryEnv {
+    fn ask_names(&self) -> io::Result<BTreeMap<IpAddr, String>> {
+        let (is_held, changed) = &*self.names_held;
+        changed.wait_while(&mut is_held.lock(), |held| *held);
+        let mut world = self.world.lock();
+        world.names_asked += 1;
+        if world.names_fail {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(world.names.clone())
     }
 }
 

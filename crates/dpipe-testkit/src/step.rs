@@ -185,6 +185,12 @@ impl StepCheck {
         self.now = Timestamp::from_millis(now);
     }
 
+    /// The world that the step is in.
+    #[must_use]
+    pub fn env(&self) -> &MemoryEnv {
+        &self.env
+    }
+
     /// Puts a file in the place of the one of this name.
     pub fn replace(&self, file: &str, bytes: &[u8]) {
         self.env.put(in_config_dir(file), bytes);
