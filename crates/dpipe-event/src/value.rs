@@ -278,3 +278,51 @@ fn container_end(bytes: &[u8], mut at: usize, open: u8, close: u8) -> usize {
     }
     bytes.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    fn json() -> impl Strategy<Value = Json> {
+        let leaf = prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<i32>().prop_map(Json::from),
+            "[a\"\\\\\\[\\]{},:é ]{0,6}".prop_map(Json::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Json::Array),
+                prop::collection::btree_map("[a-c\"\\\\}\\]]{1,3}", inner, 0..5)
+                    .prop_map(|map| Json::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Reads a document by walking over it.
+    fn walked(value: &Value<'_>) -> Json {
+        match value {
+            Value::Null => Json::Null,
+            Value::Bool(yes) => Json::from(*yes),
+            Value::Number(digits) => serde_json::from_str(digits).unwrap(),
+            Value::String(text) => Json::from(text.to_str().into_owned()),
+            Value::Array(_) => value.entries().map(|(_, value)| walked(&value)).collect(),
+            Value::Object(_) => value
+                .entries()
+                .map(|(key, value)| (key.unwrap().to_str().into_owned(), walked(&value)))
+                .collect(),
+            other => panic!("no JSON has {other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_finds_what_a_parser_does(document in json(), pretty in any::<bool>()) {
+            let text = if pretty { format!("{document:#}") } else { document.to_string() };
+            prop_assert_eq!(walked(&Value::of_json(text.as_bytes())), document);
+        }
+    }
+}

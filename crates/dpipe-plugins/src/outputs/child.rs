@@ -214,7 +214,7 @@ impl Work {
     }
 
     fn refuse(&mut self, index: usize, reason: String) {
-        self.refused.push(Refusal { index, reason });
+        self.refused.push(Refusal { index, kind: "refused", reason });
     }
 }
 
