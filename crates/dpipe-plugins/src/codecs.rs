@@ -2,6 +2,7 @@
 
 mod als;
 mod journald;
+mod combined;
 mod json;
 mod raw;
 mod text;
@@ -12,6 +13,7 @@ use dpipe_plugin::{DecoderSpec, EncoderSpec, Entry};
 pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<als::Decode>(include_str!("codecs/als.rs")),
     Entry::decoder::<journald::Decode>(include_str!("codecs/journald.rs")),
+    Entry::decoder::<combined::Decode>(include_str!("codecs/combined.rs")),
     Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
     Entry::decoder::<text::Decode>(include_str!("codecs/text.rs")),
 ];
@@ -30,8 +32,13 @@ mod tests {
 
     use std::sync::Arc;
 
-    use dpipe_event::{Batch, Buffer, Builder, EventRef, Frame, Origin, StreamId, Timestamp};
-    use dpipe_plugin::{DecodeError, Decoder, EncodeError, Encoder};
+    use dpipe_event::{
+        Batch, Buffer, Builder, EventRef, Frame, JsonLimits, Origin, Record, StreamId, Timestamp,
+    };
+    use dpipe_plugin::{DecodeError, Decoder, EncodeError, Encoder, Parser};
+
+    /// When texts arrive.
+    pub(super) const NOW: Timestamp = Timestamp::from_millis(1_393_675_200_250);
 
     /// Cuts lines as the engine does, and decodes them.
     pub(super) fn decode_lines(
@@ -40,7 +47,7 @@ mod tests {
     ) -> (Batch, Vec<DecodeError>) {
         let buffer = Buffer::from(bytes.to_vec());
         let mut events = Builder::new();
-        events.begin(buffer.clone(), 1000, Timestamp::from_millis(1_393_675_200_250));
+        events.begin(buffer.clone(), 1000, NOW);
         let mut errors = Vec::new();
         let mut start = 0;
         for line in buffer.split_inclusive(|&byte| byte == b'\n') {
@@ -87,5 +94,40 @@ mod tests {
 
     pub(super) fn body(event: &EventRef<'_>) -> String {
         String::from_utf8(event.body_text().into_owned()).unwrap()
+    }
+
+    /// What a parser makes of a text: `@<time> {json} !<flag>`, the first and last if it said so.
+    pub(super) fn parse(parser: &mut dyn Parser, text: &[u8]) -> String {
+        let mut record = Record::new();
+        let parsed = match record.fill(|record| parser.parse(text, NOW, record)) {
+            Ok(parsed) => parsed,
+            Err(error) => panic!("{} gave {error:?}", String::from_utf8_lossy(text)),
+        };
+        let time = parsed.time.map_or_else(String::new, |time| format!("@{time} "));
+        let flag = parsed.flag.map_or_else(String::new, |flag| format!(" !{flag}"));
+        format!("{time}{}{flag}", std::str::from_utf8(record.json()).unwrap())
+    }
+
+    /// Why a parser refuses a text: `<kind>: <reason>`.
+    pub(super) fn refuse(parser: &mut dyn Parser, text: &[u8]) -> String {
+        let mut record = Record::new();
+        match record.fill(|record| parser.parse(text, NOW, record)) {
+            Ok(_) => panic!("{} gave {:?}", String::from_utf8_lossy(text), record),
+            Err(error) => format!("{}: {}", error.kind, error.reason),
+        }
+    }
+
+    /// Sees that a text is refused, or becomes JSON whose tape is as if it had been read.
+    pub(super) fn parse_any(parser: &mut dyn Parser, text: &[u8]) -> Option<String> {
+        let mut record = Record::new();
+        record.fill(|record| parser.parse(text, NOW, record)).ok()?;
+        let mut again = Record::new();
+        let limits = JsonLimits { depth: 128, fields: u32::MAX };
+        again.fill(|writer| writer.members_of(record.json(), &limits)).unwrap();
+        assert_eq!(
+            format!("{record:?}").split("scanner").next(),
+            format!("{again:?}").split("scanner").next()
+        );
+        Some(String::from_utf8(record.json().to_vec()).unwrap())
     }
 }

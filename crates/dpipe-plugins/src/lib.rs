@@ -1,6 +1,7 @@
 //! Every built-in plugin: `inputs/`, `codecs/`, `steps/`, `outputs/`, one file each, and one visible
 //! list per role.
 
+mod access_log;
 mod arrival;
 mod bounded;
 mod child;
@@ -24,6 +25,7 @@ mod steps;
 mod target;
 pub mod terminal;
 mod times;
+mod types;
 mod watched;
 mod whole_lines;
 

@@ -23,24 +23,11 @@ use serde::Deserialize;
 
 use crate::pairs::Pairs;
 use crate::target::Target;
+use crate::types::{self, Type, write_number, write_whole};
 
 /// The field's path, and the type that it gets.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Config(Pairs<Target, Type>);
-
-/// The type that a field gets.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Type {
-    /// A whole number.
-    Int,
-    /// A number.
-    Float,
-    /// A string.
-    String,
-    /// `true` or `false`.
-    Bool,
-}
 
 impl StepConfig for Config {
     const NAME: &'static str = "convert";
@@ -133,67 +120,11 @@ fn is_whole(digits: &str) -> bool {
     digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Writes `[+-]digits[.digits][e[+-]digits]` as a whole number with every digit, if it is one.
-fn write_whole(text: &str, json: &mut Vec<u8>) -> Option<()> {
-    /// More zeros than this are not written out.
-    const EXPONENT_MAX: i64 = 100;
-
-    let (negative, unsigned) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
-        None => (unsigned, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = || whole.bytes().chain(fraction.bytes());
-    if whole.len() + fraction.len() == 0 || !digits().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    // The point stands behind so many digits.
-    let point = whole.len() as i64 + exponent;
-    let behind = digits().skip(usize::try_from(point).unwrap_or(0));
-    if exponent.abs() > EXPONENT_MAX || behind.into_iter().any(|digit| digit != b'0') {
-        return None;
-    }
-    let zeros = std::iter::repeat(b'0');
-    let before = digits().chain(zeros).take(usize::try_from(point).unwrap_or(0));
-    let start = json.len();
-    json.extend(before.skip_while(|digit| *digit == b'0'));
-    if json.len() == start {
-        json.push(b'0');
-    } else if negative {
-        json.insert(start, b'-');
-    }
-    Some(())
-}
-
-/// Writes a finite number: with the digits it has, if they are JSON, else the nearest double.
-fn write_number(text: &str, json: &mut Vec<u8>) -> Option<()> {
-    let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
-    if serde_json::from_str::<serde_json::Number>(text).is_ok() {
-        json.extend_from_slice(text.as_bytes());
-    } else {
-        json.extend_from_slice(format!("{number:?}").as_bytes());
-    }
-    Some(())
-}
-
 fn truth(value: &Value<'_>) -> Option<bool> {
-    let text = match value {
-        Value::Number(digits) => Cow::Borrowed(*digits),
-        Value::String(text) => text.to_str(),
-        _ => return None,
-    };
-    let is = |words: &[&str]| words.iter().any(|word| text.trim().eq_ignore_ascii_case(word));
-    if is(&["true", "yes", "on", "t", "y", "1"]) {
-        Some(true)
-    } else if is(&["false", "no", "off", "f", "n", "0"]) {
-        Some(false)
-    } else {
-        None
+    match value {
+        Value::Number(digits) => types::truth(digits),
+        Value::String(text) => types::truth(&text.to_str()),
+        _ => None,
     }
 }
 
