@@ -4,7 +4,9 @@ mod als;
 mod journald;
 mod combined;
 mod json;
+mod logfmt;
 mod raw;
+mod syslog;
 mod text;
 
 use dpipe_plugin::{DecoderSpec, EncoderSpec, Entry};
@@ -15,6 +17,8 @@ pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<journald::Decode>(include_str!("codecs/journald.rs")),
     Entry::decoder::<combined::Decode>(include_str!("codecs/combined.rs")),
     Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
+    Entry::decoder::<logfmt::Decode>(include_str!("codecs/logfmt.rs")),
+    Entry::decoder::<syslog::Decode>(include_str!("codecs/syslog.rs")),
     Entry::decoder::<text::Decode>(include_str!("codecs/text.rs")),
 ];
 
@@ -22,7 +26,9 @@ pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
 pub(crate) const ENCODERS: &[Entry<dyn EncoderSpec>] = &[
     Entry::encoder::<als::Encode>(include_str!("codecs/als.rs")),
     Entry::encoder::<json::Encode>(include_str!("codecs/json.rs")),
+    Entry::encoder::<logfmt::Encode>(include_str!("codecs/logfmt.rs")),
     Entry::encoder::<raw::Encode>(include_str!("codecs/raw.rs")),
+    Entry::encoder::<syslog::Encode>(include_str!("codecs/syslog.rs")),
     Entry::encoder::<text::Encode>(include_str!("codecs/text.rs")),
 ];
 
@@ -94,6 +100,21 @@ mod tests {
 
     pub(super) fn body(event: &EventRef<'_>) -> String {
         String::from_utf8(event.body_text().into_owned()).unwrap()
+    }
+
+    /// A decoder over a parser, as the engine has it.
+    pub(super) struct Lines<P>(pub(super) P);
+
+    impl<P: Parser> Decoder for Lines<P> {
+        fn decode(&mut self, frame: &Frame<'_>, events: &mut Builder) -> Result<(), DecodeError> {
+            let now = events.received();
+            let (mut draft, parsed) =
+                events.push_record(frame, |record| self.0.parse(frame.bytes, now, record))?;
+            if let Some(time) = parsed.time {
+                draft.time(time);
+            }
+            Ok(())
+        }
     }
 
     /// What a parser makes of a text: `@<time> {json} !<flag>`, the first and last if it said so.

@@ -27,7 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access_log::{AccessLine, Quoted, word_or_rest};
-use crate::dates;
+use crate::times::{TimeFormat, Zone};
 
 /// How to read access logs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -62,6 +62,7 @@ impl DecoderSpec for Decode {
 
 struct Combined {
     escapes: Escapes,
+    format: TimeFormat,
     remote_addr: RecordKey,
     ident: RecordKey,
     user: RecordKey,
@@ -84,11 +85,12 @@ impl Parser for Combined {
     fn parse(
         &mut self,
         text: &[u8],
-        _: Timestamp,
+        now: Timestamp,
         record: &mut RecordWriter<'_>,
     ) -> Result<Parsed, DecodeError> {
         let line = AccessLine::cut(text)?;
-        let time = dates::httpd(line.time).ok_or_else(|| bad("bad_time", "time", line.time))?;
+        let moment = self.format.read(line.time, now, &Zone::UTC);
+        let moment = moment.map_err(|_| bad("bad_time", "time", line.time))?;
         record.string(&self.remote_addr, line.remote_addr);
         bare(&self.ident, line.ident, record);
         bare(&self.user, line.user, record);
@@ -115,7 +117,7 @@ impl Parser for Combined {
         if !line.rest.is_empty() {
             self.more(line.rest, record);
         }
-        Ok(Parsed { time: Some(time), flag: None })
+        Ok(Parsed { time: Some(moment.time), flag: None })
     }
 }
 
@@ -124,6 +126,7 @@ impl Combined {
         let key = RecordKey::new;
         Combined {
             escapes: config.escapes,
+            format: TimeFormat::parse_config("httpd").expect("httpd is a format"),
             remote_addr: key("remote_addr"),
             ident: key("ident"),
             user: key("user"),

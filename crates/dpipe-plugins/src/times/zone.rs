@@ -78,7 +78,7 @@ impl Zone {
     }
 
     /// How many milliseconds its clocks are before UTC at a time.
-    pub(super) fn offset_ms(&self, time: Timestamp) -> i64 {
+    pub(crate) fn offset_ms(&self, time: Timestamp) -> i64 {
         let seconds = match &self.0 {
             Kind::Fixed(seconds) => *seconds,
             Kind::Named(zone) => jiff::Timestamp::from_millisecond(time.millis())
