@@ -348,6 +348,12 @@ impl Builder {
         self.received
     }
 
+    /// The offset of a frame within its stream.
+    #[must_use]
+    pub fn offset(&self, frame: &Frame<'_>) -> u64 {
+        self.base_offset + u64::from(frame.start)
+    }
+
     /// Counts an event that lives, but that something was odd about.
     pub fn flag(&mut self, what: &'static str) {
         count(&mut self.flagged, what);

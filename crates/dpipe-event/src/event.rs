@@ -238,17 +238,6 @@ impl<'a> EventRef<'a> {
         Cow::Owned(out)
     }
 
-    /// Its body as one object, edits merged in; plain text as the field `message`.
-    #[must_use]
-    pub fn body(&self) -> Value<'a> {
-        if self.slot.body_kind == BodyKind::Json {
-            return Value::Object(self.body_text());
-        }
-        let mut json = Vec::with_capacity(self.slot.body_len as usize + 16);
-        write_message(self.body_bytes(), &mut json);
-        Value::Object(Cow::Owned(json))
-    }
-
     /// The body's bytes without the edits.
     fn body_bytes(&self) -> &'a [u8] {
         let start = self.slot.body as usize;

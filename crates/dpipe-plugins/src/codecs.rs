@@ -3,11 +3,13 @@
 mod als;
 mod journald;
 mod combined;
+mod csv;
 mod json;
 mod logfmt;
 mod raw;
 mod syslog;
 mod text;
+mod tsv;
 
 use dpipe_plugin::{DecoderSpec, EncoderSpec, Entry};
 
@@ -16,20 +18,24 @@ pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<als::Decode>(include_str!("codecs/als.rs")),
     Entry::decoder::<journald::Decode>(include_str!("codecs/journald.rs")),
     Entry::decoder::<combined::Decode>(include_str!("codecs/combined.rs")),
+    Entry::decoder::<csv::Decode>(include_str!("codecs/csv.rs")),
     Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
     Entry::decoder::<logfmt::Decode>(include_str!("codecs/logfmt.rs")),
     Entry::decoder::<syslog::Decode>(include_str!("codecs/syslog.rs")),
     Entry::decoder::<text::Decode>(include_str!("codecs/text.rs")),
+    Entry::decoder::<tsv::Decode>(include_str!("codecs/tsv.rs")),
 ];
 
 /// The encoders that come with dpipe.
 pub(crate) const ENCODERS: &[Entry<dyn EncoderSpec>] = &[
     Entry::encoder::<als::Encode>(include_str!("codecs/als.rs")),
+    Entry::encoder::<csv::Encode>(include_str!("codecs/csv.rs")),
     Entry::encoder::<json::Encode>(include_str!("codecs/json.rs")),
     Entry::encoder::<logfmt::Encode>(include_str!("codecs/logfmt.rs")),
     Entry::encoder::<raw::Encode>(include_str!("codecs/raw.rs")),
     Entry::encoder::<syslog::Encode>(include_str!("codecs/syslog.rs")),
     Entry::encoder::<text::Encode>(include_str!("codecs/text.rs")),
+    Entry::encoder::<tsv::Encode>(include_str!("codecs/tsv.rs")),
 ];
 
 #[cfg(test)]
@@ -51,9 +57,18 @@ mod tests {
         decoder: &mut dyn Decoder,
         bytes: &[u8],
     ) -> (Batch, Vec<DecodeError>) {
+        decode_at(decoder, 1000, bytes)
+    }
+
+    /// The same for lines that start at an offset of their stream.
+    pub(super) fn decode_at(
+        decoder: &mut dyn Decoder,
+        offset: u64,
+        bytes: &[u8],
+    ) -> (Batch, Vec<DecodeError>) {
         let buffer = Buffer::from(bytes.to_vec());
         let mut events = Builder::new();
-        events.begin(buffer.clone(), 1000, NOW);
+        events.begin(buffer.clone(), offset, NOW);
         let mut errors = Vec::new();
         let mut start = 0;
         for line in buffer.split_inclusive(|&byte| byte == b'\n') {

@@ -7,6 +7,7 @@ mod bounded;
 mod child;
 mod codecs;
 mod expression;
+mod columns;
 mod framer;
 mod frames_out;
 pub mod game_events;
