@@ -7,6 +7,7 @@ mod csv;
 mod json;
 mod logfmt;
 mod raw;
+mod regex;
 mod syslog;
 mod text;
 mod tsv;
@@ -21,6 +22,7 @@ pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<csv::Decode>(include_str!("codecs/csv.rs")),
     Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
     Entry::decoder::<logfmt::Decode>(include_str!("codecs/logfmt.rs")),
+    Entry::decoder::<regex::Decode>(include_str!("codecs/regex.rs")),
     Entry::decoder::<syslog::Decode>(include_str!("codecs/syslog.rs")),
     Entry::decoder::<text::Decode>(include_str!("codecs/text.rs")),
     Entry::decoder::<tsv::Decode>(include_str!("codecs/tsv.rs")),

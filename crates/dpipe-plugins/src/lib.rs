@@ -5,6 +5,7 @@ mod access_log;
 mod arrival;
 mod bounded;
 mod child;
+mod captures;
 mod codecs;
 mod expression;
 mod columns;
