@@ -4,6 +4,7 @@ mod als;
 mod journald;
 mod combined;
 mod csv;
+mod grok;
 mod json;
 mod logfmt;
 mod raw;
@@ -20,6 +21,7 @@ pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<journald::Decode>(include_str!("codecs/journald.rs")),
     Entry::decoder::<combined::Decode>(include_str!("codecs/combined.rs")),
     Entry::decoder::<csv::Decode>(include_str!("codecs/csv.rs")),
+    Entry::decoder::<grok::Decode>(include_str!("codecs/grok.rs")),
     Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
     Entry::decoder::<logfmt::Decode>(include_str!("codecs/logfmt.rs")),
     Entry::decoder::<regex::Decode>(include_str!("codecs/regex.rs")),
