@@ -4,6 +4,7 @@
 //! copied by whoever encodes. A [`Record`] is the memory, used again for each event; a decoder
 //! writes through a [`RecordWriter`], which keeps the two in step and can only make valid JSON.
 
+use crate::Entries;
 use crate::json::{self, JsonError, JsonErrorKind, Limits, Node, Scanner, is_json_number};
 
 /// A body in the making: one JSON object.
@@ -73,6 +74,12 @@ impl Record {
     #[must_use]
     pub fn json(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Its members, each with its key.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_> {
+        Entries::over(if self.bytes.is_empty() { b"{}" } else { &self.bytes })
     }
 
     /// Its members: the key as it stands between its quotes, and the value's JSON.

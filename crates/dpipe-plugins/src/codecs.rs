@@ -4,6 +4,7 @@ mod als;
 mod journald;
 mod combined;
 mod csv;
+mod gelf;
 mod grok;
 mod json;
 mod logfmt;
@@ -21,6 +22,7 @@ pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<journald::Decode>(include_str!("codecs/journald.rs")),
     Entry::decoder::<combined::Decode>(include_str!("codecs/combined.rs")),
     Entry::decoder::<csv::Decode>(include_str!("codecs/csv.rs")),
+    Entry::decoder::<gelf::Decode>(include_str!("codecs/gelf.rs")),
     Entry::decoder::<grok::Decode>(include_str!("codecs/grok.rs")),
     Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
     Entry::decoder::<logfmt::Decode>(include_str!("codecs/logfmt.rs")),
@@ -34,6 +36,7 @@ pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
 pub(crate) const ENCODERS: &[Entry<dyn EncoderSpec>] = &[
     Entry::encoder::<als::Encode>(include_str!("codecs/als.rs")),
     Entry::encoder::<csv::Encode>(include_str!("codecs/csv.rs")),
+    Entry::encoder::<gelf::Encode>(include_str!("codecs/gelf.rs")),
     Entry::encoder::<json::Encode>(include_str!("codecs/json.rs")),
     Entry::encoder::<logfmt::Encode>(include_str!("codecs/logfmt.rs")),
     Entry::encoder::<raw::Encode>(include_str!("codecs/raw.rs")),
