@@ -2,6 +2,7 @@
 
 mod als;
 mod journald;
+mod cef;
 mod combined;
 mod csv;
 mod gelf;
@@ -20,6 +21,7 @@ use dpipe_plugin::{DecoderSpec, EncoderSpec, Entry};
 pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<als::Decode>(include_str!("codecs/als.rs")),
     Entry::decoder::<journald::Decode>(include_str!("codecs/journald.rs")),
+    Entry::decoder::<cef::Decode>(include_str!("codecs/cef.rs")),
     Entry::decoder::<combined::Decode>(include_str!("codecs/combined.rs")),
     Entry::decoder::<csv::Decode>(include_str!("codecs/csv.rs")),
     Entry::decoder::<gelf::Decode>(include_str!("codecs/gelf.rs")),
