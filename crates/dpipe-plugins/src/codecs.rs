@@ -9,6 +9,7 @@ mod gelf;
 mod grok;
 mod json;
 mod logfmt;
+mod msgpack;
 mod raw;
 mod regex;
 mod syslog;
@@ -28,6 +29,7 @@ pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<grok::Decode>(include_str!("codecs/grok.rs")),
     Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
     Entry::decoder::<logfmt::Decode>(include_str!("codecs/logfmt.rs")),
+    Entry::decoder::<msgpack::Decode>(include_str!("codecs/msgpack.rs")),
     Entry::decoder::<regex::Decode>(include_str!("codecs/regex.rs")),
     Entry::decoder::<syslog::Decode>(include_str!("codecs/syslog.rs")),
     Entry::decoder::<text::Decode>(include_str!("codecs/text.rs")),
@@ -41,6 +43,7 @@ pub(crate) const ENCODERS: &[Entry<dyn EncoderSpec>] = &[
     Entry::encoder::<gelf::Encode>(include_str!("codecs/gelf.rs")),
     Entry::encoder::<json::Encode>(include_str!("codecs/json.rs")),
     Entry::encoder::<logfmt::Encode>(include_str!("codecs/logfmt.rs")),
+    Entry::encoder::<msgpack::Encode>(include_str!("codecs/msgpack.rs")),
     Entry::encoder::<raw::Encode>(include_str!("codecs/raw.rs")),
     Entry::encoder::<syslog::Encode>(include_str!("codecs/syslog.rs")),
     Entry::encoder::<text::Encode>(include_str!("codecs/text.rs")),
