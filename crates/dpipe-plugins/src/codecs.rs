@@ -13,6 +13,7 @@ mod msgpack;
 mod raw;
 mod regex;
 mod syslog;
+mod syslog_ng_stats;
 mod text;
 mod tsv;
 
@@ -32,6 +33,7 @@ pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<msgpack::Decode>(include_str!("codecs/msgpack.rs")),
     Entry::decoder::<regex::Decode>(include_str!("codecs/regex.rs")),
     Entry::decoder::<syslog::Decode>(include_str!("codecs/syslog.rs")),
+    Entry::decoder::<syslog_ng_stats::Decode>(include_str!("codecs/syslog_ng_stats.rs")),
     Entry::decoder::<text::Decode>(include_str!("codecs/text.rs")),
     Entry::decoder::<tsv::Decode>(include_str!("codecs/tsv.rs")),
 ];
