@@ -165,9 +165,8 @@ impl<C: Cut> Parser for Table<C> {
                 Some(Column { key, to: Type::String }) => record.string(key, text),
                 Some(column) if text.is_empty() => record.null(&column.key),
                 Some(column) => {
-                    if !column.to.write(&column.key, text, record) {
-                        parsed.flag = Some("unconvertible");
-                    }
+                    let written = column.to.write(&column.key, text, record);
+                    parsed.flag = parsed.flag.or((!written).then_some("unconvertible"));
                 }
                 None if may_be_more && fields < columns.len() + FURTHER_MAX => {
                     record.string_named(format!("column_{}", fields + 1).as_bytes(), text);

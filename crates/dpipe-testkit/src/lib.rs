@@ -1,5 +1,6 @@
 //! Checks for plugins: one call a contract.
 
+mod codec;
 mod env;
 mod faults;
 mod input;
@@ -7,6 +8,7 @@ mod mmdb;
 mod output;
 mod step;
 
+pub use codec::{decoder, encoder};
 pub use env::MemoryEnv;
 pub use faults::{Fault, Faults};
 pub use input::{InputWorld, TestTelemetry};

@@ -14,6 +14,8 @@ use crate::captures::Named;
 pub(super) struct Access {
     ecs: bool,
     combined: bool,
+    /// Whether the line ends with it.
+    whole: bool,
     /// By part: host, ident, user, time, verb, target, version, status, size, referrer, agent.
     groups: [usize; PARTS],
 }
@@ -29,7 +31,9 @@ impl Access {
     /// For an expression that is one of the patterns, if their definitions are those that come with
     /// dpipe.
     pub(super) fn of(expression: &str, named: &[Named], ecs: bool) -> Option<Self> {
-        let combined = match expression.strip_prefix('^').unwrap_or(expression) {
+        let name = expression.strip_prefix('^').unwrap_or(expression);
+        let (name, whole) = name.strip_suffix('$').map_or((name, false), |name| (name, true));
+        let combined = match name {
             "%{COMBINEDAPACHELOG}" | "%{HTTPD_COMBINEDLOG}" => true,
             "%{COMMONAPACHELOG}" | "%{HTTPD_COMMONLOG}" => false,
             _ => return None,
@@ -40,7 +44,12 @@ impl Access {
         for (group, named) in groups.iter_mut().zip(parts) {
             *group = named.group;
         }
-        groups.iter().all(|group| *group < GROUPS).then_some(Access { ecs, combined, groups })
+        groups.iter().all(|group| *group < GROUPS).then_some(Access {
+            ecs,
+            combined,
+            whole,
+            groups,
+        })
     }
 
     /// The groups in a line of the plain form.
@@ -60,37 +69,37 @@ impl Access {
             }
         }
         let start = at + 2;
-        (line.get(at..start)? == b" [" && is_time(line.get(start..start + TIME_BYTES)?))
-            .then_some(())?;
+        need(line.get(at..start)? == b" [")?;
+        need(is_time(line.get(start..start + TIME_BYTES)?))?;
         at = start + TIME_BYTES;
         found(3, start, at);
 
         let start = at + 3;
-        (line.get(at..start)? == b"] \"").then_some(())?;
+        need(line.get(at..start)? == b"] \"")?;
         at = start + len(&line[start..], |byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        (at > start && line.get(at) == Some(&b' ')).then_some(())?;
+        need(at > start && line.get(at) == Some(&b' '))?;
         found(4, start, at);
         let start = at + 1;
         at = start + len(&line[start..], |byte| !matches!(byte, b' ' | b'\t'..=b'\r'));
-        (line.get(at) == Some(&b' ')).then_some(())?;
+        need(line.get(at) == Some(&b' '))?;
         if line[at - 1] == b'"' {
             // Without a protocol; the space follows the quote.
             at -= 1;
-            (at > start).then_some(())?;
+            need(at > start)?;
             found(5, start, at);
         } else {
-            (at > start).then_some(())?;
+            need(at > start)?;
             found(5, start, at);
             let start = at + 6;
-            (line.get(at..start)? == b" HTTP/").then_some(())?;
+            need(line.get(at..start)? == b" HTTP/")?;
             at = start + version_len(&line[start..])?;
             found(6, start, at);
         }
         let start = at + 2;
-        (line.get(at..start)? == b"\" ").then_some(())?;
+        need(line.get(at..start)? == b"\" ")?;
 
         let (end, is_given) = number(line, start)?;
-        (line.get(end) == Some(&b' ')).then_some(())?;
+        need(line.get(end) == Some(&b' '))?;
         if is_given {
             found(7, start, end);
         }
@@ -99,37 +108,54 @@ impl Access {
         if is_given {
             found(8, start, end);
         }
-        if !self.combined {
-            return matches!(line.get(end), None | Some(b' ')).then_some(spans);
-        }
-        let start = end + 2;
-        (line.get(end..start)? == b" \"").then_some(())?;
-        if self.ecs {
-            // The text may not hold a line end, and ends where it first can.
-            memchr(b'\n', &line[start..]).is_none().then_some(())?;
-            let mut end = start + memchr(b'"', &line[start..])?;
-            while !line[end + 1..].starts_with(b" \"") {
-                end += 1 + memchr(b'"', &line[end + 1..])?;
+        let end = match (self.combined, self.ecs) {
+            (false, _) => end,
+            (true, false) => {
+                // With their quotes, and nothing that could escape one.
+                let start = end + 2;
+                need(line.get(end..start)? == b" \"")?;
+                let end = start + plain_quoted_len(&line[start..])?;
+                found(9, start - 1, end);
+                let start = end + 2;
+                need(line.get(end..start)? == b" \"")?;
+                let end = start + plain_quoted_len(&line[start..])?;
+                found(10, start - 1, end);
+                end
             }
-            if line[start..end] != *b"-" {
-                found(9, start, end);
+            (true, true) => {
+                let start = end + 2;
+                need(line.get(end..start)? == b" \"")?;
+                // The texts may hold no line end, and end where they first can.
+                need(memchr(b'\n', &line[start..]).is_none())?;
+                let mut end = start + memchr(b'"', &line[start..])?;
+                while !line[end + 1..].starts_with(b" \"") {
+                    end += 1 + memchr(b'"', &line[end + 1..])?;
+                }
+                if line[start..end] != *b"-" {
+                    found(9, start, end);
+                }
+                let start = end + 3;
+                let end = start + memchr(b'"', &line[start..])?;
+                if line[start..end] != *b"-" {
+                    found(10, start, end);
+                }
+                end + 1
             }
-            let start = end + 3;
-            let end = start + memchr(b'"', &line[start..])?;
-            if line[start..end] != *b"-" {
-                found(10, start, end);
-            }
-        } else {
-            // With their quotes, and nothing that could escape one.
-            let end = start + plain_quoted_len(&line[start..])?;
-            found(9, start - 1, end);
-            let start = end + 2;
-            (line.get(end..start)? == b" \"").then_some(())?;
-            let end = start + plain_quoted_len(&line[start..])?;
-            found(10, start - 1, end);
-        }
-        Some(spans)
+        };
+        // A size that goes on is none of digits alone.
+        let ends = match line.get(end) {
+            None => true,
+            Some(b' ') => !self.whole,
+            Some(_) => !self.whole && self.combined,
+        };
+        ends.then_some(spans)
     }
+}
+
+/// Gives up, unless this holds.
+#[inline]
+fn need(holds: bool) -> Option<()> {
+    holds.then_some(())
 }
 
 /// How many bytes at the front are such ones.

@@ -78,8 +78,10 @@ fn quote(text: &[u8], out: &mut Vec<u8>) {
 /// Whether a text needs no quotes to be read as the same.
 fn is_word(text: &[u8]) -> bool {
     let is_plain = |byte: &u8| *byte > b' ' && !matches!(byte, b'=' | b'"' | 0x7f);
-    !text.is_empty()
-        && text.iter().all(is_plain)
-        && !matches!(text, b"true" | b"false" | b"null")
-        && !(matches!(text[0], b'0'..=b'9' | b'-') && is_numeric(text))
+    let is_else = match text {
+        [] | b"true" | b"false" | b"null" => true,
+        [b'0'..=b'9' | b'-', ..] => is_numeric(text),
+        _ => false,
+    };
+    !is_else && text.iter().all(is_plain)
 }

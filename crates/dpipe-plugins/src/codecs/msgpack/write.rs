@@ -51,7 +51,7 @@ fn number(digits: &str, out: &mut Vec<u8>) {
 
 fn signed(integer: i64, out: &mut Vec<u8>) {
     match integer {
-        0..=0x7f | -32..=-1 => out.push(integer as u8),
+        -32..=0x7f => out.push(integer as u8),
         0x80..=0xff => head(0xcc, integer as u64, 1, out),
         0x100..=0xffff => head(0xcd, integer as u64, 2, out),
         0x1_0000..=0xffff_ffff => head(0xce, integer as u64, 4, out),
