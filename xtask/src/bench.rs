@@ -24,6 +24,7 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("w0", workloads::w0),
     ("w1", workloads::w1),
     ("w2", workloads::w2),
+    ("w4", workloads::w4),
     ("w6", workloads::w6),
     ("w7", follow::w7),
     ("w8", workloads::w8),
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn without_names_everything_is_measured() {
         let options = Options::parse(&["--runs", "5"]).unwrap();
-        assert_eq!((options.workloads.len(), options.micro, options.runs), (6, true, 5));
+        assert_eq!((options.workloads.len(), options.micro, options.runs), (7, true, 5));
         let options = Options::parse(&["w2", "--quick"]).unwrap();
         assert_eq!(options.workloads.len(), 1);
         assert_eq!((options.micro, options.events, options.runs), (false, 100_000, 1));
@@ -144,6 +145,6 @@ mod tests {
     #[test]
     fn an_unknown_workload_is_refused_with_the_known_ones() {
         let error = Options::parse(&["w3"]).err().unwrap().to_string();
-        assert_eq!(error, "`w3` is none of w0, w1, w2, w6, w7, w8, child, micro");
+        assert_eq!(error, "`w3` is none of w0, w1, w2, w4, w6, w7, w8, child, micro");
     }
 }

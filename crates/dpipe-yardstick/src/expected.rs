@@ -22,7 +22,7 @@ pub(crate) struct Expect {
     /// What the pipeline does.
     #[arg(value_enum)]
     pipeline: Pipeline,
-    /// The events, as lines of JSON.
+    /// The events, as lines.
     events: PathBuf,
     /// Where the hashes go: eight bytes for each event, zeros if it is dropped.
     hashes: PathBuf,
@@ -35,6 +35,8 @@ pub(crate) struct Expect {
 enum Pipeline {
     /// Lines as they are.
     Raw,
+    /// Workload W4: access logs as JSON.
+    Access,
     /// Workload W2.
     Edited,
     /// Workload W2+.
@@ -49,6 +51,7 @@ impl Expect {
         crate::lines::each(&self.events, |line| {
             let line = match self.pipeline {
                 Pipeline::Raw => Some(Cow::Borrowed(line)),
+                Pipeline::Access => Some(crate::access::expected(line)?.into_bytes().into()),
                 Pipeline::Edited => edited(line)?.map(|event| event.to_bytes().into()),
                 Pipeline::Decorated => match edited(line)? {
                     Some(event) => Some(tables.decorated(event)?.to_bytes().into()),

@@ -1,5 +1,5 @@
 //! The files of the workloads: the same events as JSON and as ALS lines, in one file, in eight, and
-//! in a folder for each of a thousand tenants.
+//! in a folder for each of a thousand tenants; and access logs, in one file and in eight.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use dpipe_event::Timestamp;
 use dpipe_plugins::game_events::{AREAS, GameEvents};
+
+use crate::access;
 
 /// 2014-03-01; an event comes every millisecond.
 const FIRST_EVENT_MILLIS: i64 = 1_393_632_000_000;
@@ -18,7 +20,7 @@ const TENANTS: usize = 1000;
 
 pub(crate) fn write(folder: &Path, events: u64, seed: u64) -> Result<()> {
     let game = GameEvents::new(seed, &AREAS);
-    let stamp = stamp(&game, events);
+    let stamp = stamp(&game, seed, events)?;
     if fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp) {
         return Ok(());
     }
@@ -36,6 +38,9 @@ pub(crate) fn write(folder: &Path, events: u64, seed: u64) -> Result<()> {
     spread(folder, numbered("als-1", 1).collect(), events, als)?;
     spread(folder, numbered("als-8", 8).collect(), events, als)?;
     spread(folder, tenants.collect(), events, json)?;
+    let access = |index, out: &mut Vec<u8>| access::write_line(seed, index, out);
+    spread(folder, numbered("access-1", 1).collect(), events, access)?;
+    spread(folder, numbered("access-8", 8).collect(), events, access)?;
     fs::write(folder.join(STAMP), stamp)?;
     Ok(())
 }
@@ -67,12 +72,13 @@ fn spread(
     Ok(())
 }
 
-fn stamp(game: &GameEvents, events: u64) -> String {
+fn stamp(game: &GameEvents, seed: u64, events: u64) -> Result<String> {
     let mut first = Vec::new();
     for index in 0..STAMPED_EVENTS {
         game.write_als(index, Timestamp::from_millis(FIRST_EVENT_MILLIS), &mut first);
     }
-    format!("{events} events {}", blake3::hash(&first))
+    first.extend_from_slice(&access::sample(seed, STAMPED_EVENTS)?);
+    Ok(format!("{events} events {}", blake3::hash(&first)))
 }
 
 #[cfg(test)]

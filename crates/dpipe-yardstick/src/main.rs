@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its terminal")]
 
+mod access;
 mod bare;
 mod check;
 mod expected;
@@ -34,6 +35,8 @@ enum Command {
     },
     /// Read files and parse each line into a tree, the fast way, and nothing else.
     Parse(bare::Parse),
+    /// Read access logs and write them as JSON, by hand.
+    Access(access::Access),
     /// Write bytes to a file, and nothing else.
     Write(bare::Write),
     /// Write what must come out of a pipeline, by another way: one hash an event.
@@ -48,6 +51,7 @@ fn main() -> Result<()> {
     match Command::parse() {
         Command::Files { folder, events, seed } => files::write(&folder, events, seed),
         Command::Parse(parse) => parse.run(),
+        Command::Access(access) => access.run(),
         Command::Write(write) => write.run(),
         Command::Expect(expect) => expect.run(),
         Command::Check(check) => check.run(),

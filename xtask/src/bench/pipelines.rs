@@ -63,7 +63,10 @@ inputs:
             text.push_str(&DECORATE.replace("TABLES", &tables.display().to_string()));
         }
         let tag = if self.steps == Steps::None { "events" } else { "steps" };
-        let encoder = if self.steps == Steps::None { "raw" } else { "json" };
+        let encoder = match (self.steps, *codec) {
+            (Steps::None, "json" | "als" | "text") => "raw",
+            _ => "json",
+        };
         text.push_str("outputs:\n");
         match self.outputs {
             Outputs::Blackholes(count) => {

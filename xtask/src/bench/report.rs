@@ -54,7 +54,7 @@ impl Row {
         self.bytes as f64 / self.sample.wall.as_secs_f64()
     }
 
-    fn cpu_micros(&self) -> f64 {
+    pub(super) fn cpu_micros(&self) -> f64 {
         self.sample.cpu.as_secs_f64() * 1e6 / self.events as f64
     }
 

@@ -102,8 +102,17 @@ impl Stage {
             Steps::Edit => "edited",
             Steps::Decorate => "decorated",
         };
+        self.expect(name, "json-1/0.log")
+    }
+
+    /// What access logs must become, found by splitting.
+    pub(super) fn expected_of_access_logs(&self) -> Result<Expected> {
+        self.expect("access", "access-1/0.log")
+    }
+
+    fn expect(&self, name: &str, events: &str) -> Result<Expected> {
         let hashes = self.files.join(format!("{name}.hashes"));
-        let events = self.files.join("json-1/0.log");
+        let events = self.files.join(events);
         let mut command = self.yardstick();
         command.args(["expect", name]).arg(events).arg(&hashes).arg("--tables").arg(&self.tables);
         let events = self.ask(&mut command)?.trim().parse()?;

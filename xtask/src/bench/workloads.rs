@@ -124,6 +124,43 @@ pub(super) fn w2(stage: &Stage) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Access logs of a web server, their fields into a file as JSON.
+pub(super) fn w4(stage: &Stage) -> Result<Vec<Row>> {
+    const CPU_MICROS_MAX: f64 = 1.0;
+    let expected = stage.expected_of_access_logs()?;
+    let mut rows = Vec::new();
+    for files in COUNTS {
+        let inputs = stage.inputs(&format!("access-{files}"), files)?;
+        let glob = stage.glob(&format!("access-{files}/*.log"));
+        let pipeline = Pipeline {
+            files: &glob,
+            codec: "combined",
+            tenants: false,
+            steps: Steps::None,
+            outputs: Outputs::Files(1),
+        };
+        let bare = stage.command(|folder| {
+            let mut access = stage.yardstick();
+            access.arg("access").args(&inputs).arg("--into").arg(folder.join("0.out"));
+            access
+        });
+        let samples = race(&[bare, stage.pipeline(pipeline, files, &expected)], stage.runs)?;
+        let made = Made { stage, workload: "W4", bytes: bytes(&inputs)? };
+        rows.push(made.row(format!("bare loop, {}", count(files)), samples[0]));
+        let mut row = made.row(count(files), samples[1]).against("bare", samples[0]);
+        let micros = row.cpu_micros();
+        row.verdicts.push(Verdict::at_most("CPU", micros, CPU_MICROS_MAX, " µs an event"));
+        if files > 1 {
+            let per_second = row.events_per_second();
+            let limit = PER_SECOND_WITH_8_FILES;
+            row.verdicts.push(Verdict::at_least("events/s", per_second, limit, ""));
+        }
+        row.memory_at_most(RSS_MIB_MAX);
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
 /// The decorated events to more and more outputs.
 pub(super) fn w6(stage: &Stage) -> Result<Vec<Row>> {
     const HOLES: [usize; 3] = [1, 4, 16];
