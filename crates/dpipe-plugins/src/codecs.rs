@@ -1,12 +1,12 @@
 //! Every built-in codec, one line each, sorted: decoders and encoders.
 
 mod als;
-mod journald;
 mod cef;
 mod combined;
 mod csv;
 mod gelf;
 mod grok;
+mod journald;
 mod json;
 mod logfmt;
 mod msgpack;
@@ -22,12 +22,12 @@ use dpipe_plugin::{DecoderSpec, EncoderSpec, Entry};
 /// The decoders that come with dpipe.
 pub(crate) const DECODERS: &[Entry<dyn DecoderSpec>] = &[
     Entry::decoder::<als::Decode>(include_str!("codecs/als.rs")),
-    Entry::decoder::<journald::Decode>(include_str!("codecs/journald.rs")),
     Entry::decoder::<cef::Decode>(include_str!("codecs/cef.rs")),
     Entry::decoder::<combined::Decode>(include_str!("codecs/combined.rs")),
     Entry::decoder::<csv::Decode>(include_str!("codecs/csv.rs")),
     Entry::decoder::<gelf::Decode>(include_str!("codecs/gelf.rs")),
     Entry::decoder::<grok::Decode>(include_str!("codecs/grok.rs")),
+    Entry::decoder::<journald::Decode>(include_str!("codecs/journald.rs")),
     Entry::decoder::<json::Decode>(include_str!("codecs/json.rs")),
     Entry::decoder::<logfmt::Decode>(include_str!("codecs/logfmt.rs")),
     Entry::decoder::<msgpack::Decode>(include_str!("codecs/msgpack.rs")),

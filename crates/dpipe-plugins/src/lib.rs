@@ -4,11 +4,11 @@
 mod access_log;
 mod arrival;
 mod bounded;
-mod child;
 mod captures;
+mod child;
 mod codecs;
-mod expression;
 mod columns;
+mod expression;
 mod framer;
 mod frames_out;
 pub mod game_events;
