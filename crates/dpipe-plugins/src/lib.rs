@@ -29,7 +29,6 @@ pub mod terminal;
 mod times;
 mod types;
 mod watched;
-mod whole_lines;
 
 use dpipe_plugin::Registry;
 

@@ -2,17 +2,22 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
 
 use dpipe_event::{Pool, Room};
-use dpipe_plugin::Chunk;
+use dpipe_plugin::{Chunk, Multiline};
 use tokio::net::unix::pipe::Receiver;
+use tokio::time::{Instant, sleep_until};
 
-use crate::whole_lines::WholeLines;
+use crate::framer::{Framer, Framing};
 
 /// The reading end of a pipe, and what is left of the last line.
 pub(crate) struct PipedLines {
     pipe: Receiver,
-    lines: WholeLines,
+    lines: Framer,
+    event_timeout: Duration,
+    last_read: Instant,
     /// Where the next bytes go, and from where on.
     room: Option<(Room, usize)>,
 }
@@ -28,13 +33,38 @@ pub(crate) enum Read {
 }
 
 impl PipedLines {
-    /// Reads lines of at most so many bytes.
+    /// Reads lines of at most so many bytes, joined to events where that is wanted.
     ///
     /// # Errors
     /// If it is no pipe.
-    pub(crate) fn new(pipe: OwnedFd, line_bytes_max: usize) -> io::Result<PipedLines> {
-        let lines = WholeLines::new(line_bytes_max);
-        Ok(PipedLines { pipe: Receiver::from_owned_fd(pipe)?, lines, room: None })
+    pub(crate) fn new(
+        pipe: OwnedFd,
+        line_bytes_max: usize,
+        multiline: Option<Arc<Multiline>>,
+    ) -> io::Result<PipedLines> {
+        let event_timeout = multiline.as_ref().map_or(Duration::ZERO, |rule| rule.timeout());
+        Ok(PipedLines {
+            pipe: Receiver::from_owned_fd(pipe)?,
+            lines: Framer::new(Framing::Newline, line_bytes_max, multiline),
+            event_timeout,
+            last_read: Instant::now(),
+            room: None,
+        })
+    }
+
+    /// Waits until the event whose lines have come counts as complete; for ever if there is none.
+    pub(crate) async fn event_is_due(&self) {
+        match self.lines.has_open_event() {
+            true => sleep_until(self.last_read + self.event_timeout).await,
+            false => std::future::pending().await,
+        }
+    }
+
+    /// The event whose lines have come.
+    pub(crate) fn open_event(&mut self) -> Option<Chunk> {
+        // A room that was made holds what is given out now.
+        self.room = None;
+        self.lines.open_event()
     }
 
     /// The position up to which lines were given out.
@@ -54,7 +84,7 @@ impl PipedLines {
     /// Makes room for the next read; returns for how many bytes leave is needed.
     pub(crate) fn make_room(&mut self, pool: &Pool) -> usize {
         let lines = &self.lines;
-        self.room.get_or_insert_with(|| lines.room(pool)).0.len()
+        self.room.get_or_insert_with(|| lines.room(pool, pool.room_bytes())).0.len()
     }
 
     /// Reads what there is.
@@ -69,7 +99,10 @@ impl PipedLines {
                 pool.give_back(room);
                 Ok(Read::End(self.lines.rest()))
             }
-            Ok(read) => Ok(Read::Some(self.lines.take(room, from + read, pool))),
+            Ok(read) => {
+                self.last_read = Instant::now();
+                Ok(Read::Some(self.lines.take(room, from + read, pool)))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 pool.give_back(room);
                 Ok(Read::Nothing)

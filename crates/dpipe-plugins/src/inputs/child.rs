@@ -193,7 +193,8 @@ impl Run {
         let stdout = process.child.stdout.take().expect("standard output is a pipe");
         let stdin = stdin.into_owned_fd().and_then(Sender::from_owned_fd).map_err(cannot)?;
         let line_bytes_max = context.line_bytes_max;
-        let piped = stdout.into_owned_fd().and_then(|pipe| PipedLines::new(pipe, line_bytes_max));
+        let piped =
+            stdout.into_owned_fd().and_then(|pipe| PipedLines::new(pipe, line_bytes_max, None));
         let piped = piped.map_err(cannot)?;
         Ok(Run {
             framing: Framing::new(saved.offset, config.replayable),

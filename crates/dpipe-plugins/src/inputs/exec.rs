@@ -95,6 +95,10 @@ impl InputSpec for Config {
         Level::Memory
     }
 
+    fn reads_lines(&self) -> bool {
+        true
+    }
+
     fn ends(&self) -> bool {
         self.mode == Some(Mode::Once)
     }
@@ -207,7 +211,9 @@ impl Runs {
             .map_err(|error| cannot("start", error))?;
         let stdout = process.child.stdout.take().expect("standard output is a pipe");
         let line_bytes_max = self.context.line_bytes_max;
-        let piped = stdout.into_owned_fd().and_then(|pipe| PipedLines::new(pipe, line_bytes_max));
+        let piped = stdout
+            .into_owned_fd()
+            .and_then(|pipe| PipedLines::new(pipe, line_bytes_max, self.context.multiline.clone()));
         let mut piped = piped.map_err(|error| cannot("read from", error))?;
         let mut deadline = Deadline::after(self.timeout);
         let read = read(&self.context, &mut piped, &*stream, &mut deadline, shutdown).await;
@@ -289,6 +295,17 @@ async fn read(
             biased;
             () = shutdown.given() => return Ok(Over::Stopped),
             ready = piped.readable() => ready?,
+            () = piped.event_is_due() => {
+                if let Some(event) = piped.open_event() {
+                    tokio::select! {
+                        credit = stream.reserve(event.buffer.len()) => {
+                            stream.send(event, credit).await;
+                        }
+                        () = shutdown.given() => return Ok(Over::Stopped),
+                    }
+                }
+                continue;
+            }
             () = deadline.passed() => return Ok(Over::TimedOut),
         }
         let bytes = piped.make_room(pool);

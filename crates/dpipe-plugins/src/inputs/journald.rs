@@ -225,7 +225,7 @@ impl Run {
             .map_err(cannot)?;
         let stdout = process.child.stdout.take().expect("standard output is a pipe");
         let stdout = stdout.into_owned_fd().map_err(cannot)?;
-        let piped = PipedLines::new(stdout, context.line_bytes_max).map_err(cannot)?;
+        let piped = PipedLines::new(stdout, context.line_bytes_max, None).map_err(cannot)?;
         let is_saved = !is_first || saved.cursor.is_none();
         let mut run = Run {
             name: launch.name().to_owned(),

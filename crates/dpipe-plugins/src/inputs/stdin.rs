@@ -11,6 +11,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use dpipe_event::{Room, StreamId};
 use dpipe_plugin::{
@@ -21,9 +22,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
 use crate::arrival::wait_for_arrival;
-use crate::whole_lines::WholeLines;
+use crate::framer::{Framer, Framing};
 
 /// Reads the standard input; there is nothing to configure.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +43,10 @@ impl InputSpec for Config {
 
     fn level(&self) -> Level {
         Level::Memory
+    }
+
+    fn reads_lines(&self) -> bool {
+        true
     }
 
     fn ends(&self) -> bool {
@@ -65,7 +71,7 @@ async fn run(
     source: impl AsFd + Send + 'static,
     context: InputContext,
 ) -> Result<Ended, InputError> {
-    let InputContext { env, door, pool, line_bytes_max, id_key, mut shutdown, node, .. } = context;
+    let InputContext { env, door, pool, id_key, mut shutdown, node, .. } = context;
     let failed = |error| InputError::caused("cannot read the standard input", error);
     // Its offsets begin anew with every start, so the start is part of its identity.
     let start = env.random().to_le_bytes();
@@ -73,19 +79,33 @@ async fn run(
     let stream =
         door.open(StreamStart { file: String::new(), host: String::new(), id, position: 0 })?;
     let reader = Reader::start(source).map_err(failed)?;
-    let mut lines = WholeLines::new(line_bytes_max);
+    let event_timeout = context.multiline.as_ref().map_or(Duration::ZERO, |rule| rule.timeout());
+    let mut lines = Framer::new(Framing::Newline, context.line_bytes_max, context.multiline);
+    let mut last_read = Instant::now();
     let ended = loop {
         // Credits are taken when there is something to read, so that a terminal holds none.
         tokio::select! {
             ready = reader.readable() => ready.map_err(failed)?,
             () = shutdown.given() => break Ended::Stopped,
+            () = sleep_until(last_read + event_timeout), if lines.has_open_event() => {
+                if let Some(event) = lines.open_event() {
+                    tokio::select! {
+                        credit = stream.reserve(event.buffer.len()) => {
+                            stream.send(event, credit).await;
+                        }
+                        () = shutdown.given() => break Ended::Stopped,
+                    }
+                }
+                continue;
+            }
         }
-        let (room, from) = lines.room(&pool);
+        let (room, from) = lines.room(&pool, pool.room_bytes());
         let credit = tokio::select! {
             credit = stream.reserve(room.len()) => credit,
             () = shutdown.given() => break Ended::Stopped,
         };
         let (room, read) = reader.read(room, from).await.map_err(failed)?;
+        last_read = Instant::now();
         let chunk = if read == 0 { lines.rest() } else { lines.take(room, from + read, &pool) };
         if let Some(chunk) = chunk {
             stream.send(chunk, credit).await;
