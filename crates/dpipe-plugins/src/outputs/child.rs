@@ -10,6 +10,9 @@
 //! arrive, or over which it died five times, become dead letters. So a child that cannot deliver now
 //! should say so, and not die.
 //!
+//! Dead letters: `child_refused`, `child_died`, and `not_framable` (the encoder made more than one line
+//! of an event).
+//!
 //! At the end its standard input is closed, and it has `timeout` to finish. It runs in a process
 //! group of its own, which is killed when dpipe ends, however it does. Lines of standard error are
 //! logged as warnings, at most 20 a second.
@@ -207,14 +210,20 @@ impl Work {
                 [line @ .., b'\n'] if memchr::memchr(b'\n', line).is_none() => {
                     work.left.push(index)
                 }
-                _ => work.refuse(index, "it is encoded in more than one line".into()),
+                _ => {
+                    work.refuse(
+                        index,
+                        "not_framable",
+                        "it is encoded in more than one line".into(),
+                    );
+                }
             }
         }
         work
     }
 
-    fn refuse(&mut self, index: usize, reason: String) {
-        self.refused.push(Refusal { index, kind: "refused", reason });
+    fn refuse(&mut self, index: usize, kind: &'static str, reason: String) {
+        self.refused.push(Refusal { index, kind, reason });
     }
 }
 
@@ -263,7 +272,7 @@ impl Child {
         work.deaths += u32::from(!suspects.is_empty());
         for (index, failure) in suspects {
             if guilty {
-                work.refuse(index, failure.to_string());
+                work.refuse(index, failure.kind(), failure.to_string());
             } else {
                 work.left.push(index);
                 again.get_or_insert(self.again(&failure));
@@ -288,7 +297,7 @@ impl Child {
         let again = places.iter().filter(|place| !refused.contains_key(place));
         work.left.extend(again.map(|&place| events[place]));
         for (place, reason) in refused {
-            work.refuse(events[place], reason);
+            work.refuse(events[place], "child_refused", reason);
         }
         if work.left.is_empty() {
             return Ok(());
