@@ -30,6 +30,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use dpipe_event::{RecordWriter, Timestamp};
 use dpipe_plugin::settings::Problem;
@@ -60,6 +61,9 @@ pub(crate) struct Decode {
     ecs_compatibility: Ecs,
     /// The field that holds the event's time.
     time: Option<TimeOf>,
+    /// The expressions, compiled once: streams share them, and the memory to search with.
+    #[serde(skip)]
+    compiled: OnceLock<Result<Arc<[Expression]>, String>>,
 }
 
 /// Which names fields have.
@@ -137,6 +141,12 @@ impl DecoderSpec for Decode {
 
 impl Decode {
     fn grok(&self) -> Result<Grok, String> {
+        let expressions = self.compiled.get_or_init(|| self.compile_all()).clone()?;
+        let found = expressions.iter().map(|one| one.pattern.capture_locations()).collect();
+        Ok(Grok { expressions, found })
+    }
+
+    fn compile_all(&self) -> Result<Arc<[Expression]>, String> {
         let mut is_timed = self.time.is_none();
         let mut expressions = Vec::new();
         for text in &self.r#match.0 {
@@ -146,7 +156,7 @@ impl Decode {
         }
         match &self.time {
             Some(time) if !is_timed => Err(Clash::Unknown(time.field().to_owned()).to_string()),
-            _ => Ok(Grok { expressions: expressions.into() }),
+            _ => Ok(expressions.into()),
         }
     }
 
@@ -162,9 +172,9 @@ impl Decode {
             Pattern::parse(&format!("(?-u){}", expanded.source)).map_err(|error| error.message)?;
         let named = |(group, name): (usize, Option<&str>)| {
             let name = name?;
-            let field = name.strip_prefix("__").and_then(|number| number.parse::<usize>().ok());
-            let (name, to) = match field {
-                Some(field) => expanded.fields[field].clone(),
+            let number = name.strip_prefix("__").and_then(|number| number.parse::<usize>().ok());
+            let (name, to) = match number.and_then(|number| expanded.fields.get(number)) {
+                Some(field) => field.clone(),
                 None => (name.to_owned(), Type::String),
             };
             Some(Named { name, group, to })
@@ -176,8 +186,7 @@ impl Decode {
             members => (members, true),
         };
         let members = members.map_err(|clash| clash.to_string())?;
-        let found = pattern.capture_locations();
-        Ok((Expression { access, pattern, found, members }, is_timed))
+        Ok((Expression { access, pattern, members }, is_timed))
     }
 }
 
@@ -215,13 +224,15 @@ fn foreign(source: &str) -> Option<&'static str> {
 }
 
 struct Grok {
-    expressions: Box<[Expression]>,
+    expressions: Arc<[Expression]>,
+    /// What each of them found.
+    found: Box<[CaptureLocations]>,
 }
 
+#[derive(Debug)]
 struct Expression {
     access: Option<Access>,
     pattern: Pattern,
-    found: CaptureLocations,
     members: Members,
 }
 
@@ -232,7 +243,8 @@ impl Parser for Grok {
         now: Timestamp,
         record: &mut RecordWriter<'_>,
     ) -> Result<Parsed, DecodeError> {
-        for Expression { access, pattern, found, members } in &mut self.expressions {
+        for (expression, found) in self.expressions.iter().zip(&mut self.found) {
+            let Expression { access, pattern, members } = expression;
             if let Some(spans) = access.as_ref().and_then(|access| access.find(text)) {
                 let span = |group: usize| spans.get(group).copied().flatten();
                 return Ok(members.write(text, span, now, record));

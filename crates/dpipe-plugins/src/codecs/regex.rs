@@ -19,6 +19,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dpipe_event::{RecordWriter, Timestamp};
 use dpipe_plugin::settings::{Problem, nearest};
@@ -37,7 +38,7 @@ use crate::types::Type;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Decode {
     /// The expression, with groups such as `(?<status>\d+)`.
-    pattern: Pattern,
+    pattern: Arc<Pattern>,
     /// The types of groups that are no texts: `{ status: int }`.
     #[serde(default)]
     types: BTreeMap<String, Type>,
@@ -94,7 +95,8 @@ impl Decode {
 }
 
 struct RegexParser {
-    pattern: Pattern,
+    /// Streams share it: each copy would have memory of its own to search with.
+    pattern: Arc<Pattern>,
     found: CaptureLocations,
     members: Members,
 }
