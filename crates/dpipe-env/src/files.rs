@@ -1,5 +1,6 @@
 //! Files as dpipe uses them: positioned reads, appends, explicit syncs of data and of folders.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,18 @@ pub trait Files: Send + Sync {
     }
     /// What is known of a file by its path; symbolic links are followed.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
+    /// What is known of several files of one folder, by their places in `names`: faster than one by
+    /// one.
+    fn stat_each(
+        &self,
+        folder: &Path,
+        names: &[OsString],
+        each: &mut dyn FnMut(usize, io::Result<Stat>),
+    ) {
+        for (at, name) in names.iter().enumerate() {
+            each(at, self.stat(&folder.join(name)));
+        }
+    }
     /// The entries of a folder, in no order.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>>;
     /// The path without symbolic links.

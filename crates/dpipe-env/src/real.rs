@@ -1,5 +1,6 @@
 //! The machine dpipe runs on.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
@@ -7,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
 use crate::beneath;
 use crate::names::SystemNames;
@@ -86,6 +87,24 @@ impl Files for RealFiles {
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         statx(rustix::fs::CWD, path, AtFlags::empty())
+    }
+
+    fn stat_each(
+        &self,
+        folder: &Path,
+        names: &[OsString],
+        each: &mut dyn FnMut(usize, io::Result<Stat>),
+    ) {
+        // The way to the folder is looked up once.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(folder, flags, Mode::empty());
+        for (at, name) in names.iter().enumerate() {
+            let stat = match &opened {
+                Ok(folder) => statx(folder, Path::new(name), AtFlags::empty()),
+                Err(error) => Err((*error).into()),
+            };
+            each(at, stat);
+        }
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>> {
@@ -215,6 +234,26 @@ mod tests {
         assert_ne!(files.stat(&a).unwrap().id, before.id);
         assert_eq!(files.read(&b).unwrap(), b"hello");
         assert_eq!(before.len, 5);
+    }
+
+    #[test]
+    fn several_files_of_a_folder_are_looked_at_together() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "one").unwrap();
+        fs::create_dir(dir.path().join("b")).unwrap();
+        std::os::unix::fs::symlink("a", dir.path().join("c")).unwrap();
+        let names = ["a", "missing", "b", "c"].map(OsString::from);
+        let mut found = Vec::new();
+        RealFiles.stat_each(dir.path(), &names, &mut |at, stat| found.push((at, stat.ok())));
+        let one_by_one = names.iter().map(|name| RealFiles.stat(&dir.path().join(name)).ok());
+        assert_eq!(found, one_by_one.enumerate().collect::<Vec<_>>());
+        assert_eq!(found.iter().filter(|(_, stat)| stat.is_some()).count(), 3);
+        let mut errors = 0;
+        RealFiles.stat_each(&dir.path().join("missing"), &names, &mut |_, stat| {
+            assert_eq!(stat.unwrap_err().kind(), io::ErrorKind::NotFound);
+            errors += 1;
+        });
+        assert_eq!(errors, names.len());
     }
 
     #[test]

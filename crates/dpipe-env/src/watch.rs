@@ -16,7 +16,8 @@ use tokio::io::unix::AsyncFd;
 /// Watches folders, not what is below them. What it tells is a hint to look; a change may be told
 /// more than once.
 pub trait Watch: Send {
-    /// Watches a folder from now on; to watch it twice does no harm.
+    /// Watches a folder from now on; to watch it twice does no harm. One that has several paths, by
+    /// links, is told of by each that it was added by.
     ///
     /// # Errors
     /// If there is no such folder, or the operating system watches no more.
@@ -48,7 +49,7 @@ const READ_BYTES: usize = 64 << 10;
 /// The `inotify` of Linux.
 pub(crate) struct Inotify {
     fd: AsyncFd<OwnedFd>,
-    folders: HashMap<i32, PathBuf>,
+    folders: HashMap<i32, Vec<PathBuf>>,
     buffer: Vec<MaybeUninit<u8>>,
 }
 
@@ -73,7 +74,10 @@ impl Watch for Inotify {
             | WatchFlags::EXCL_UNLINK
             | WatchFlags::ONLYDIR;
         let descriptor = inotify::add_watch(self.fd.get_ref(), folder, flags)?;
-        self.folders.insert(descriptor, folder.to_owned());
+        let paths = self.folders.entry(descriptor).or_default();
+        if !paths.iter().any(|path| path == folder) {
+            paths.push(folder.to_owned());
+        }
         Ok(())
     }
 
@@ -96,7 +100,7 @@ impl Watch for Inotify {
 /// Reads what the kernel has queued; an error if that is nothing.
 fn read(
     fd: &OwnedFd,
-    folders: &mut HashMap<i32, PathBuf>,
+    folders: &mut HashMap<i32, Vec<PathBuf>>,
     buffer: &mut [MaybeUninit<u8>],
     into: &mut Vec<Change>,
 ) -> io::Result<()> {
@@ -106,17 +110,19 @@ fn read(
         let what = event.events();
         if what.contains(ReadFlags::QUEUE_OVERFLOW) {
             into.push(Change::Lost);
-        } else if let Some(folder) = folders.get(&event.wd()) {
+        } else if let Some(paths) = folders.get(&event.wd()) {
             // Without a name, the folder itself was moved or removed.
             let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-            let path = name.map_or_else(|| folder.clone(), |name| folder.join(name));
-            into.push(if name.is_none() || what.contains(ReadFlags::ISDIR) {
-                Change::Folder(path)
-            } else if what.contains(ReadFlags::MODIFY) {
-                Change::Content(path)
-            } else {
-                Change::Name(path)
-            });
+            for folder in paths {
+                let path = name.map_or_else(|| folder.clone(), |name| folder.join(name));
+                into.push(if name.is_none() || what.contains(ReadFlags::ISDIR) {
+                    Change::Folder(path)
+                } else if what.contains(ReadFlags::MODIFY) {
+                    Change::Content(path)
+                } else {
+                    Change::Name(path)
+                });
+            }
             if what.contains(ReadFlags::IGNORED) {
                 folders.remove(&event.wd());
             }
@@ -154,6 +160,26 @@ mod tests {
         until(&mut *watch, &Change::Name(b)).await;
         std::fs::create_dir(dir.path().join("sub")).unwrap();
         until(&mut *watch, &Change::Folder(dir.path().join("sub"))).await;
+    }
+
+    #[tokio::test]
+    async fn a_folder_with_two_paths_is_told_of_by_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        for order in [[&link, &real], [&real, &link]] {
+            let mut watch = RealEnv.watch().unwrap();
+            order.into_iter().for_each(|path| watch.add(path).unwrap());
+            let name = real.join("a");
+            std::fs::write(&name, "").unwrap();
+            let mut seen = Vec::new();
+            watch.changes(&mut seen).await.unwrap();
+            for path in order {
+                assert!(seen.contains(&Change::Name(path.join("a"))), "{seen:?}");
+            }
+            std::fs::remove_file(name).unwrap();
+        }
     }
 
     #[tokio::test]
