@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Whatever is written here is safe from a crash when the call returns, and a crash in the middle of
-//! a call leaves what was there before it.
+//! a call leaves what was there before it. The same holds for power failures, but for checkpoints that
+//! were noted and not yet saved.
 
 mod checkpoint_file;
 mod data_dir;

@@ -1,7 +1,10 @@
 //! Lends an input's checkpoint file to the input.
 
+use std::io;
+
 use dpipe_durable::CheckpointFile;
 use dpipe_plugin::Checkpoints;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// The positions of one input.
 pub(crate) struct InputCheckpoints(CheckpointFile);
@@ -17,7 +20,15 @@ impl Checkpoints for InputCheckpoints {
         self.0.load()
     }
 
-    fn save(&self, changes: &[(String, Option<String>)]) -> std::io::Result<()> {
-        self.0.save(changes)
+    fn note(&self, changes: &[(String, Option<String>)]) -> io::Result<()> {
+        self.0.note(changes)
+    }
+
+    fn save(&self, changes: &[(String, Option<String>)]) -> io::Result<()> {
+        // A disk may take its time, which the other tasks of this thread need not wait for.
+        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(|| self.0.save(changes)),
+            _ => self.0.save(changes),
+        }
     }
 }

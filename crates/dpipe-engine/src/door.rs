@@ -13,7 +13,7 @@ use dpipe_event::{Origin, Progress, Receipt};
 use dpipe_plugin::{BoxFuture, Chunk, Credit, Decoder, Door, InputError, Stream, StreamStart};
 use parking_lot::Mutex;
 use regex::bytes::Regex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::core::Core;
 use crate::tenant::Tenant;
@@ -31,6 +31,8 @@ pub(crate) struct InputDoor {
     input: usize,
     outputs: Arc<[usize]>,
     lanes: Arc<[mpsc::Sender<Work>]>,
+    /// Told whenever something is settled that came in here.
+    settled: Arc<Notify>,
 }
 
 /// A stream that an input opened.
@@ -49,11 +51,11 @@ pub(crate) struct OpenStream {
 impl InputDoor {
     pub(crate) fn new(core: Arc<Core>, input: usize, lanes: Arc<[mpsc::Sender<Work>]>) -> Self {
         let outputs = core.plan.outputs_behind(core.route.input_tag(input)).into();
-        InputDoor { core, input, outputs, lanes }
+        InputDoor { core, input, outputs, lanes, settled: Arc::default() }
     }
 
     /// The tenant of a file; or why it has none, as a reason and in words.
-    fn tenant(&self, file: &str) -> Result<Arc<Tenant>, (&'static str, String)> {
+    fn tenant_of(&self, file: &str) -> Result<Arc<Tenant>, (&'static str, String)> {
         let core = &self.core;
         let pattern = match &core.plan.inputs[self.input].tenant {
             TenantSource::Named(name) => return Ok(core.tenants.get(name)),
@@ -73,10 +75,18 @@ impl InputDoor {
         })
     }
 
+    /// The same, and a file without is counted.
+    fn tenant_or_skip(&self, file: &str) -> Result<Arc<Tenant>, InputError> {
+        self.tenant_of(file).map_err(|(reason, message)| {
+            self.count_skipped(file, reason, 1);
+            InputError { message, source: None }
+        })
+    }
+
     /// Counts what was left out of a file; for the tenant of everything that names none, if the file
     /// has none.
     fn count_skipped(&self, file: &str, reason: &'static str, how_many: u64) {
-        let tenant = self.tenant(file).unwrap_or_else(|_| self.core.tenants.get(DEFAULT_TENANT));
+        let tenant = self.tenant_of(file).unwrap_or_else(|_| self.core.tenants.get(DEFAULT_TENANT));
         tenant.book(self.input).skip(reason, how_many);
     }
 }
@@ -97,10 +107,7 @@ fn is_tenant_name(name: &str) -> bool {
 impl Door for InputDoor {
     fn open(&self, start: StreamStart) -> Result<Arc<dyn Stream>, InputError> {
         let plan = &self.core.plan.inputs[self.input];
-        let tenant = self.tenant(&start.file).map_err(|(reason, message)| {
-            self.count_skipped(&start.file, reason, 1);
-            InputError { message, source: None }
-        })?;
+        let tenant = self.tenant_or_skip(&start.file)?;
         let host = if start.host.is_empty() { self.core.host.clone() } else { start.host.into() };
         let decoder =
             plan.decoder.build(&self.core.build_context(&plan.name)).map_err(|error| {
@@ -117,7 +124,11 @@ impl Door for InputDoor {
         });
         // Streams are spread over the lanes by their id: the same stream, the same lane.
         let lane = start.id.spread() as usize % self.lanes.len();
-        let freed = self.core.freed.clone();
+        let (freed, settled) = (self.core.freed.clone(), self.settled.clone());
+        let on_settle = move || {
+            freed.notify_waiters();
+            settled.notify_one();
+        };
         let losses = self.core.losses.clone();
         Ok(Arc::new(StreamHandle(Arc::new(OpenStream {
             core: self.core.clone(),
@@ -125,10 +136,14 @@ impl Door for InputDoor {
             tenant,
             origin,
             decoder: Mutex::new(decoder),
-            progress: Progress::counting(start.position, losses, move || freed.notify_waiters()),
+            progress: Progress::counting(start.position, losses, on_settle),
             outputs: self.outputs.clone(),
             lane: self.lanes[lane].clone(),
         }))))
+    }
+
+    fn tenant(&self, file: &str) -> Result<Arc<str>, InputError> {
+        Ok(self.tenant_or_skip(file)?.name.clone())
     }
 
     fn freed(&self) -> BoxFuture<'_, ()> {
@@ -137,6 +152,10 @@ impl Door for InputDoor {
         Box::pin(async move {
             let _ = tokio::time::timeout(Duration::from_millis(50), freed).await;
         })
+    }
+
+    fn some_settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.settled.notified())
     }
 
     fn skipped_of(&self, file: &str, reason: &'static str, how_many: u64) {

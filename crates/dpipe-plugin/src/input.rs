@@ -146,8 +146,18 @@ pub trait Door: Send + Sync {
     /// already.
     fn open(&self, start: StreamStart) -> Result<Arc<dyn Stream>, InputError>;
 
+    /// The tenant of a file.
+    ///
+    /// # Errors
+    /// As those of [`Door::open`] that are about the tenant.
+    fn tenant(&self, file: &str) -> Result<Arc<str>, InputError>;
+
     /// Waits until credits came free that [`Stream::try_reserve`] may have missed.
     fn freed(&self) -> BoxFuture<'_, ()>;
+
+    /// Waits until something of what this input sent was settled, which may have been since the last
+    /// wait. One at a time may wait.
+    fn some_settled(&self) -> BoxFuture<'_, ()>;
 
     /// Counts what an input left out, for a reason such as `not_accepted`; it was never an event.
     fn skipped(&self, reason: &'static str, count: u64) {
@@ -251,12 +261,22 @@ impl Chunk {
     }
 }
 
-/// Where inputs keep their positions, safe from crashes.
+/// Where inputs keep their positions. A position is noted soon after it moved, so that a crash of this
+/// process repeats little, and saved about once a second and at the end, so that a power failure does
+/// not repeat much more.
 pub trait Checkpoints: Send + Sync {
-    /// Everything that this input saved: by key, as JSON.
+    /// Everything that this input noted or saved: by key, as JSON.
     fn load(&self) -> Vec<(String, String)>;
 
-    /// Saves changed keys, and forgets those without a value; on disk when this returns.
+    /// Notes changed keys, and forgets those without a value. When this returns it survives the end
+    /// of this process, however that comes; a power failure may undo it until the next save. Takes
+    /// some microseconds.
+    ///
+    /// # Errors
+    /// Those of the disk; what was saved before is still there then.
+    fn note(&self, changes: &[(String, Option<String>)]) -> std::io::Result<()>;
+
+    /// Notes changes, and waits until the disk has them and all that was noted before.
     ///
     /// # Errors
     /// Those of the disk; what was saved before is still there then.

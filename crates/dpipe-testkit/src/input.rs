@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dpipe_env::Env;
 use dpipe_event::{Origin, Pool, Progress, Receipt, logfile_name};
@@ -65,11 +67,26 @@ impl Telemetry for TestTelemetry {
 struct Inside {
     gives_credit: bool,
     settles: bool,
-    /// Streams of files with this in their path get no credit.
-    starved: Mutex<Option<String>>,
+    tenant_by_folder: AtomicBool,
+    starved: Mutex<Starved>,
     state: Mutex<State>,
     /// Something changed.
     changed: Notify,
+    /// Something was settled.
+    settled: Notify,
+    /// Who had no credit may have some.
+    freed: Notify,
+}
+
+/// Whose streams get no credit.
+#[derive(Default)]
+enum Starved {
+    #[default]
+    Nobody,
+    /// Those of files with this in their path.
+    With(String),
+    /// Those of all others.
+    Without(String),
 }
 
 #[derive(Default)]
@@ -77,7 +94,10 @@ struct State {
     asked: usize,
     chunks: Vec<(Arc<Origin>, Chunk)>,
     receipts: Vec<Receipt>,
+    /// The checkpoints that a crash leaves.
     checkpoints: BTreeMap<String, String>,
+    /// Those that a power failure leaves.
+    saved: BTreeMap<String, String>,
     skipped: BTreeMap<&'static str, u64>,
     noted: BTreeMap<&'static str, u64>,
 }
@@ -123,24 +143,39 @@ impl InputWorld {
     /// The same, where an input has saved what it saved in another world.
     #[must_use]
     pub fn with_checkpoints_of(self, other: &Self) -> Self {
-        self.inside.state.lock().checkpoints = other.checkpoints();
+        let mut state = self.inside.state.lock();
+        (state.checkpoints, state.saved) = (other.checkpoints(), other.checkpoints());
+        drop(state);
+        self
+    }
+
+    /// Takes the folder of a file for its tenant.
+    #[must_use]
+    pub fn with_a_tenant_by_folder(self) -> Self {
+        self.inside.tenant_by_folder.store(true, Ordering::Relaxed);
         self
     }
 
     /// From now on gives no credit to files with this in their path.
     pub fn starve(&self, file: &str) {
-        *self.inside.starved.lock() = Some(file.to_owned());
+        *self.inside.starved.lock() = Starved::With(file.to_owned());
+    }
+
+    /// From now on gives credit to files with this in their path only.
+    pub fn starve_all_but(&self, file: &str) {
+        *self.inside.starved.lock() = Starved::Without(file.to_owned());
+        self.inside.freed.notify_waiters();
     }
 
     /// Gives credit to everyone again.
     pub fn feed(&self) {
-        *self.inside.starved.lock() = None;
-        self.inside.changed.notify_waiters();
+        *self.inside.starved.lock() = Starved::Nobody;
+        self.inside.freed.notify_waiters();
     }
 
     fn that(gives_credit: bool, settles: bool) -> Self {
         let (hand, shutdown) = Shutdown::new();
-        let (state, changed) = (Mutex::default(), Notify::new());
+        let [changed, settled, freed] = [const { Notify::const_new() }; 3];
         InputWorld {
             env: Arc::new(MemoryEnv::new()),
             line_bytes_max: 1 << 20,
@@ -150,9 +185,12 @@ impl InputWorld {
             inside: Arc::new(Inside {
                 gives_credit,
                 settles,
+                tenant_by_folder: AtomicBool::new(false),
                 starved: Mutex::default(),
-                state,
+                state: Mutex::default(),
                 changed,
+                settled,
+                freed,
             }),
             shutdown,
             hand,
@@ -210,7 +248,13 @@ impl InputWorld {
 
     /// Waits until so many chunks were sent.
     pub async fn sent(&self, chunks: usize) {
-        self.until(|world| world.inside.state.lock().chunks.len() >= chunks).await;
+        self.until(|world| world.chunks() >= chunks).await;
+    }
+
+    /// How many chunks were sent.
+    #[must_use]
+    pub fn chunks(&self) -> usize {
+        self.inside.state.lock().chunks.len()
     }
 
     /// Waits until the input asked for a credit.
@@ -264,10 +308,16 @@ impl InputWorld {
         })
     }
 
-    /// What the input saved, by key.
+    /// What the input noted, by key, saved or not.
     #[must_use]
     pub fn checkpoints(&self) -> BTreeMap<String, String> {
         self.inside.state.lock().checkpoints.clone()
+    }
+
+    /// What the input saved, by key.
+    #[must_use]
+    pub fn saved(&self) -> BTreeMap<String, String> {
+        self.inside.state.lock().saved.clone()
     }
 
     /// What the input left out, by reason.
@@ -298,7 +348,7 @@ struct TestDoor(Arc<Inside>);
 impl Door for TestDoor {
     fn open(&self, start: StreamStart) -> Result<Arc<dyn Stream>, InputError> {
         let origin = Origin {
-            tenant: "default".into(),
+            tenant: self.tenant(&start.file)?,
             input: "in".into(),
             logfile: logfile_name(&start.file).into(),
             file: start.file.into(),
@@ -307,12 +357,26 @@ impl Door for TestDoor {
         };
         let inside = self.0.clone();
         let notify = inside.clone();
-        let progress = Progress::new(start.position, move || notify.changed.notify_waiters());
+        let progress = Progress::new(start.position, move || {
+            notify.settled.notify_one();
+            notify.freed.notify_waiters();
+            notify.changed.notify_waiters();
+        });
         Ok(Arc::new(TestStream { origin: Arc::new(origin), progress, inside }))
     }
 
+    fn tenant(&self, file: &str) -> Result<Arc<str>, InputError> {
+        let folder = Path::new(file).parent().and_then(Path::file_name);
+        let name = folder.filter(|_| self.0.tenant_by_folder.load(Ordering::Relaxed));
+        Ok(name.map_or("default".into(), |name| name.to_string_lossy().into()))
+    }
+
     fn freed(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.0.changed.notified())
+        Box::pin(self.0.freed.notified())
+    }
+
+    fn some_settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.settled.notified())
     }
 
     fn skipped_of(&self, _: &str, reason: &'static str, count: u64) {
@@ -326,26 +390,43 @@ impl Door for TestDoor {
     }
 }
 
+impl TestStream {
+    fn ask(&self) {
+        self.inside.state.lock().asked += 1;
+        self.inside.changed.notify_waiters();
+    }
+
+    fn lend(&self) -> Option<Credit> {
+        let is_starved = match &*self.inside.starved.lock() {
+            Starved::Nobody => false,
+            Starved::With(part) => self.origin.file.contains(part),
+            Starved::Without(part) => !self.origin.file.contains(part),
+        };
+        (self.inside.gives_credit && !is_starved).then(|| Credit::holding(Box::new(())))
+    }
+}
+
 impl Stream for TestStream {
     fn origin(&self) -> &Arc<Origin> {
         &self.origin
     }
 
-    fn reserve(&self, bytes: usize) -> BoxFuture<'_, Credit> {
+    fn reserve(&self, _: usize) -> BoxFuture<'_, Credit> {
         Box::pin(async move {
-            match self.try_reserve(bytes) {
-                Some(credit) => credit,
-                None => std::future::pending().await,
+            self.ask();
+            loop {
+                let freed = self.inside.freed.notified();
+                if let Some(credit) = self.lend() {
+                    return credit;
+                }
+                freed.await;
             }
         })
     }
 
     fn try_reserve(&self, _: usize) -> Option<Credit> {
-        self.inside.state.lock().asked += 1;
-        self.inside.changed.notify_waiters();
-        let starved = self.inside.starved.lock();
-        let is_starved = starved.as_ref().is_some_and(|part| self.origin.file.contains(part));
-        (self.inside.gives_credit && !is_starved).then(|| Credit::holding(Box::new(())))
+        self.ask();
+        self.lend()
     }
 
     fn send(&self, chunk: Chunk, credit: Credit) -> BoxFuture<'_, ()> {
@@ -372,7 +453,7 @@ impl Checkpoints for Inside {
         self.state.lock().checkpoints.clone().into_iter().collect()
     }
 
-    fn save(&self, changes: &[(String, Option<String>)]) -> io::Result<()> {
+    fn note(&self, changes: &[(String, Option<String>)]) -> io::Result<()> {
         let mut state = self.state.lock();
         for (key, value) in changes {
             match value {
@@ -382,6 +463,13 @@ impl Checkpoints for Inside {
         }
         drop(state);
         self.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn save(&self, changes: &[(String, Option<String>)]) -> io::Result<()> {
+        self.note(changes)?;
+        let mut state = self.state.lock();
+        state.saved = state.checkpoints.clone();
         Ok(())
     }
 }
