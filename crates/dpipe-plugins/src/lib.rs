@@ -21,6 +21,7 @@ mod pairs;
 mod piped_lines;
 mod process;
 mod reading;
+mod rhythm;
 mod scan;
 mod standard_output;
 mod steps;

@@ -13,6 +13,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +26,11 @@ use dpipe_plugin::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::time::{Instant, interval_at, sleep_until};
 
 use crate::arrival::wait_for_arrival;
 use crate::game_events::{GameEvents, LINE_BYTES_MAX};
+use crate::rhythm::{Rhythm, SAVE_EVERY};
 
 /// What events to make, and how fast.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -145,6 +147,7 @@ struct Run {
     events: GameEvents,
     feeds: Vec<Feed>,
     lines: Vec<u8>,
+    rhythm: Rhythm,
 }
 
 impl Run {
@@ -167,7 +170,7 @@ impl Run {
             feeds.push(Feed { key, stream, next, saved: next, sent: VecDeque::new() });
         }
         let events = GameEvents::new(config.seed, &config.areas);
-        Ok(Run { config, context, events, feeds, lines: Vec::new() })
+        Ok(Run { config, context, events, feeds, lines: Vec::new(), rhythm: Rhythm::new() })
     }
 
     async fn run(mut self) -> Result<Ended, InputError> {
@@ -175,6 +178,8 @@ impl Run {
         let count = self.config.count.unwrap_or(u64::MAX);
         let mut at = self.feeds.iter().map(|feed| feed.next.next).min().unwrap_or(0);
         let mut pace = Pace::new(self.config.events_per_second);
+        let mut save = interval_at(Instant::now() + SAVE_EVERY, SAVE_EVERY);
+        let mut unnoted = false;
         let ended = loop {
             if at >= count {
                 break Ended::Exhausted;
@@ -182,6 +187,19 @@ impl Run {
             let due = tokio::select! {
                 biased;
                 () = shutdown.given() => break Ended::Stopped,
+                _ = save.tick() => {
+                    self.save()?;
+                    continue;
+                }
+                () = self.context.door.some_settled(), if !unnoted => {
+                    unnoted = true;
+                    continue;
+                }
+                () = sleep_until(self.rhythm.next()), if unnoted => {
+                    self.note()?;
+                    unnoted = false;
+                    continue;
+                }
                 due = pace.due(self.feeds.len() as u64 * events_max(&self.context.pool)) => due,
             };
             let to = at.saturating_add(due).min(count);
@@ -189,8 +207,8 @@ impl Run {
                 break Ended::Stopped;
             }
             at = to;
-            if pace.is_time_to_save() {
-                self.save()?;
+            if self.rhythm.is_due(Instant::now()) {
+                self.note()?;
             }
         };
         for feed in &self.feeds {
@@ -224,6 +242,7 @@ impl Run {
             let offset = feed.next.offset;
             let end = offset + self.lines.len() as u64;
             let buffer = buffer_of(&self.lines, &self.context.pool);
+            self.rhythm.sent(self.lines.len());
             feed.stream.send(Chunk { buffer, offset, end, cut: Cut::Lines }, credit).await;
             feed.next = Position { next, offset: end };
             feed.sent.push_back(feed.next);
@@ -231,7 +250,20 @@ impl Run {
         true
     }
 
+    /// Notes what has arrived, so that it survives a crash.
+    fn note(&mut self) -> Result<(), InputError> {
+        let changes = self.changes();
+        self.context.checkpoints.note(&changes).map_err(not_saved)
+    }
+
+    /// Saves what has arrived, so that it survives a power failure.
     fn save(&mut self) -> Result<(), InputError> {
+        let changes = self.changes();
+        self.context.checkpoints.save(&changes).map_err(not_saved)
+    }
+
+    /// The checkpoints that have moved.
+    fn changes(&mut self) -> Vec<(String, Option<String>)> {
         let mut changes = Vec::new();
         for feed in &mut self.feeds {
             let settled = feed.stream.settled();
@@ -244,9 +276,13 @@ impl Run {
                 changes.push((feed.key.clone(), Some(json)));
             }
         }
-        let failed = |error| InputError::caused("cannot save a checkpoint", error);
-        self.context.checkpoints.save(&changes).map_err(failed)
+        self.rhythm.noted(Instant::now(), self.feeds.len(), changes.len());
+        changes
     }
+}
+
+fn not_saved(error: io::Error) -> InputError {
+    InputError::caused("cannot save a checkpoint", error)
 }
 
 /// What tells a stream from those that have other events.
@@ -291,21 +327,18 @@ fn buffer_of(lines: &[u8], pool: &Pool) -> Buffer {
 /// How often the clock is looked at, at most: fewer and larger chunks at high rates.
 const TICK: Duration = Duration::from_millis(10);
 
-const SAVE_EVERY: Duration = Duration::from_secs(1);
-
 /// Keeps to a rate.
 struct Pace {
     per_second: u64,
     start: Instant,
     /// Since the start.
     made: u64,
-    saved: Instant,
 }
 
 impl Pace {
     fn new(per_second: u32) -> Pace {
         let now = Instant::now();
-        Pace { per_second: per_second.into(), start: now, made: 0, saved: now }
+        Pace { per_second: per_second.into(), start: now, made: 0 }
     }
 
     /// Waits until events are due; returns how many, at most `most`.
@@ -332,14 +365,6 @@ impl Pace {
             let next = next.max(elapsed + TICK) + Duration::from_nanos(1);
             tokio::time::sleep_until(self.start + next).await;
         }
-    }
-
-    fn is_time_to_save(&mut self) -> bool {
-        let is_time = self.saved.elapsed() >= SAVE_EVERY;
-        if is_time {
-            self.saved = Instant::now();
-        }
-        is_time
     }
 }
 
