@@ -1,9 +1,14 @@
 //! Reads files once, some at a time, from the first line to the last.
 //!
-//! Files are taken in the order of their paths. Gzip and zstd files are read as what they contain,
-//! whatever their name. Finished files are remembered: a run that was interrupted goes on where it
-//! was, and one that is started again reads only what has come since. A last line without its end
-//! counts as a line.
+//! Files are taken in the order of their paths, but those of a tenant without credit wait, and others
+//! are read meanwhile. Gzip and zstd files are read as what they contain, whatever their name. A last
+//! line without its end counts as a line.
+//!
+//! Positions are noted within some 10 ms of when every output has the events (`end_to_end`): a run that
+//! was interrupted, by a crash or otherwise, goes on where it was and repeats no more than was in
+//! flight. Finished files are remembered, and one that is started again reads only what has come
+//! since. A file is known by its content as well: one that was replaced is read whole. A copy, or a
+//! file that was compressed since, is another file.
 //!
 //! A file that cannot be read on is reported with its name and position, what stood before that is
 //! kept, and the other files are read; the next start tries again. It is counted as
@@ -17,18 +22,19 @@
 //! parallel: 4
 //! ```
 
+mod desk;
 mod progress;
 mod reader;
+mod shelf;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dpipe_env::FileId;
 use dpipe_plugin::settings::Problem;
 use dpipe_plugin::{
     BoxFuture, BuildContext, BuildError, Ended, Input, InputConfig, InputContext, InputError,
@@ -36,18 +42,16 @@ use dpipe_plugin::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::reading::content::Decompression;
 use crate::reading::globs::{Globs, Pattern};
-use crate::reading::identity::{Identity, Saved};
-use crate::reading::position::Position;
+use crate::rhythm::SAVE_EVERY;
+use desk::{Desk, Job, Work};
 use progress::Progress;
-use reader::{Reader, Shelf};
-
-/// How often positions are saved.
-const SAVE_EVERY: Duration = Duration::from_secs(1);
+use reader::Reader;
+use shelf::Shelf;
 
 /// How often to look whether what was sent last has arrived.
 const SETTLE_LOOK: Duration = Duration::from_millis(20);
@@ -61,7 +65,7 @@ pub(crate) struct Config {
     /// Files to leave out; a glob without a slash is about names, in whatever folder.
     #[serde(default)]
     exclude: Vec<Pattern>,
-    /// How many files to read at a time.
+    /// How many files to read at a time. One whose tenant has no credit does not count.
     #[serde(default = "four")]
     parallel: usize,
     /// How far compressed files are trusted.
@@ -113,13 +117,6 @@ struct Archive {
     globs: Globs,
 }
 
-/// A file to read.
-struct Job {
-    path: PathBuf,
-    file: FileId,
-    len: u64,
-}
-
 impl Input for Archive {
     fn run(
         self: Box<Self>,
@@ -132,43 +129,57 @@ impl Input for Archive {
 impl Archive {
     async fn read(self: Box<Self>, context: Arc<InputContext>) -> Result<Ended, InputError> {
         let jobs = self.jobs(&context);
-        let shelf = Arc::new(Shelf::default());
-        load(&context, &shelf);
-        let progress = Arc::new(Progress::new(&context.node, &jobs));
+        let reader = Reader {
+            shelf: Arc::new(Shelf::load(&context)),
+            progress: Arc::new(Progress::new(&context.node, &jobs)),
+            decompression: self.config.decompression,
+            context,
+        };
+        let Reader { context, shelf, progress, .. } = &reader;
+        let mut desk = desk(&reader, jobs);
         let mut shutdown = context.shutdown.clone();
-        let mut jobs = VecDeque::from(jobs);
         let mut readers = JoinSet::new();
         let mut save = interval(SAVE_EVERY);
         save.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unnoted = false;
         while !shutdown.is_given() {
+            // Asked for before looking, so that no credit that comes free in between is missed.
+            let freed = context.door.freed();
             while readers.len() < self.config.parallel
-                && let Some(job) = jobs.pop_front()
+                && let Some((work, credit)) = desk.next(|job| reader.stream(job))
             {
-                let reader = Reader {
-                    context: context.clone(),
-                    shelf: shelf.clone(),
-                    progress: progress.clone(),
-                    decompression: self.config.decompression,
-                };
-                readers.spawn(reader.read(job));
+                readers.spawn(reader.clone().read(work, credit));
             }
-            if readers.is_empty() {
+            if readers.is_empty() && desk.is_empty() {
                 break;
             }
+            let is_starved = readers.len() < self.config.parallel && !desk.is_empty();
             tokio::select! {
                 () = shutdown.given() => {}
                 Some(ended) = readers.join_next() => {
-                    ended.map_err(|error| InputError::caused("reading a file failed", error))?;
+                    if let Some(work) = joined(ended)? {
+                        desk.put_back(work);
+                    }
+                    // While there was no place, nobody heard of credits.
+                    desk.hope();
                 }
-                _ = save.tick() => shelf.save(&context),
+                () = freed, if is_starved => desk.hope(),
+                () = context.door.some_settled(), if !unnoted && shelf.is_moving() => unnoted = true,
+                () = sleep_until(shelf.next_note()), if unnoted => {
+                    shelf.note(context);
+                    unnoted = false;
+                }
+                _ = save.tick() => {
+                    shelf.save(context);
+                }
             }
         }
         // After the signal, the readers end at their next chunk.
         while let Some(ended) = readers.join_next().await {
-            ended.map_err(|error| InputError::caused("reading a file failed", error))?;
+            joined(ended)?;
         }
         let stopped = shutdown.is_given();
-        self.settle(&context, &shelf).await?;
+        settle(context, shelf).await?;
         progress.finish(stopped);
         Ok(if stopped { Ended::Stopped } else { Ended::Exhausted })
     }
@@ -186,58 +197,55 @@ impl Archive {
         );
         paths.sort();
         let mut seen = HashSet::new();
-        let job = |path: PathBuf| {
+        let job = |(number, path): (usize, PathBuf)| {
             let stat = files.stat(&path).ok().filter(|stat| stat.is_file)?;
-            seen.insert(stat.id).then_some(Job { path, file: stat.id, len: stat.len })
+            seen.insert(stat.id).then_some(Job { number, path, file: stat.id, len: stat.len })
         };
-        paths.into_iter().filter_map(job).collect()
-    }
-
-    /// Waits until what was sent has arrived, and saves the positions.
-    async fn settle(&self, context: &InputContext, shelf: &Shelf) -> Result<(), InputError> {
-        let mut shutdown = context.shutdown.clone();
-        loop {
-            shelf.save(context);
-            if shelf.is_settled() {
-                return Ok(());
-            }
-            if let Some(path) = shelf.lost() {
-                if shutdown.is_given() {
-                    return Ok(());
-                }
-                let lost = std::io::Error::other("they will be read again");
-                return Err(InputError::caused(
-                    format!("events of {path} got lost on the way"),
-                    lost,
-                ));
-            }
-            tokio::select! {
-                () = shutdown.abandoned() => {
-                    shelf.save(context);
-                    return Ok(());
-                }
-                () = tokio::time::sleep(SETTLE_LOOK) => {}
-            }
-        }
+        paths.into_iter().enumerate().filter_map(job).collect()
     }
 }
 
-/// Takes up the positions of the last run.
-fn load(context: &InputContext, shelf: &Shelf) {
-    let mut positions: HashMap<FileId, (Identity, Position)> = HashMap::new();
-    for (key, json) in context.checkpoints.load() {
-        let Some(identity) = Identity::from_key(&key) else { continue };
-        match serde_json::from_str::<Saved>(&json) {
-            Ok(saved) => {
-                let known = positions.get(&identity.file);
-                if known.is_none_or(|(known, _)| known.generation < identity.generation) {
-                    positions.insert(identity.file, (identity, Position::new(saved)));
-                }
+/// All files, by tenant.
+fn desk(reader: &Reader, jobs: Vec<Job>) -> Desk {
+    let room = reader.context.pool.room_bytes();
+    let mut desk = Desk::default();
+    for job in jobs {
+        match reader.context.door.tenant(&job.path.to_string_lossy()) {
+            Ok(tenant) => {
+                let wanted = usize::try_from(job.len).unwrap_or(room).clamp(1, room);
+                desk.add(Work { job, tenant, stream: None, lines: None, wanted });
             }
-            Err(error) => {
-                tracing::error!(input = %context.node, key, %error, "cannot use a checkpoint");
-            }
+            Err(error) => reader.leave_out(&job, &error),
         }
     }
-    shelf.put(positions.into_values());
+    desk
+}
+
+fn joined<T>(ended: Result<T, JoinError>) -> Result<T, InputError> {
+    ended.map_err(|error| InputError::caused("reading a file failed", error))
+}
+
+/// Waits until what was sent has arrived, and saves the positions.
+async fn settle(context: &InputContext, shelf: &Shelf) -> Result<(), InputError> {
+    let mut shutdown = context.shutdown.clone();
+    loop {
+        shelf.note(context);
+        if !shelf.is_moving() && shelf.save(context) {
+            return Ok(());
+        }
+        if let Some(path) = shelf.lost() {
+            if shutdown.is_given() {
+                break;
+            }
+            let lost = std::io::Error::other("they will be read again");
+            return Err(InputError::caused(format!("events of {path} got lost on the way"), lost));
+        }
+        tokio::select! {
+            () = shutdown.abandoned() => break,
+            () = tokio::time::sleep(SETTLE_LOOK) => {}
+        }
+    }
+    shelf.note(context);
+    shelf.save(context);
+    Ok(())
 }

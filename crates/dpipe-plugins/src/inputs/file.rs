@@ -25,6 +25,7 @@ mod claims;
 mod discovery;
 mod follower;
 mod positions;
+mod rounds;
 mod tail;
 mod turn;
 

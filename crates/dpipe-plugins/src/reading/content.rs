@@ -206,6 +206,16 @@ impl Content {
         self.packed.is_none()
     }
 
+    /// The file itself.
+    pub(crate) fn file(&self) -> &dyn File {
+        &*self.file
+    }
+
+    /// The same, not to be read on.
+    pub(crate) fn into_file(self) -> Box<dyn File> {
+        self.file
+    }
+
     /// What is known of the file.
     pub(crate) fn stat(&self) -> io::Result<Stat> {
         self.file.stat()

@@ -4,9 +4,10 @@
 //! What a file contains is remembered as two prints, of its beginning and of the bytes before a
 //! position. Together they tell a copy from a file that merely starts alike.
 
+use std::io;
 use std::path::Path;
 
-use dpipe_env::FileId;
+use dpipe_env::{File, FileId};
 use dpipe_event::StreamId;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,24 @@ impl Print {
     pub(crate) fn starts(self, key: &[u8; 32], bytes: &[u8]) -> bool {
         let start = bytes.get(..self.len as usize);
         self.len == 0 || start.is_some_and(|bytes| Print::of(key, bytes) == self)
+    }
+
+    /// The print of how a file of this length begins and ends, as it is: a compressed one is not
+    /// unpacked.
+    pub(crate) fn of_file(key: &[u8; 32], file: &dyn File, len: u64) -> io::Result<Print> {
+        let mut bytes = [0; 2 * PRINT_BYTES];
+        let mut filled = 0;
+        for start in [0, len.saturating_sub(PRINT_BYTES as u64)] {
+            let end = filled + PRINT_BYTES;
+            let mut at = start;
+            while filled < end {
+                match file.read_at(&mut bytes[filled..end], at)? {
+                    0 => break,
+                    n => (filled, at) = (filled + n, at + n as u64),
+                }
+            }
+        }
+        Ok(Print::of(key, &bytes[..filled]))
     }
 
     /// Whether it stands for as many bytes as a print can.
@@ -112,11 +131,36 @@ impl Identity {
     }
 }
 
+/// How a file was when everything in it had been read, and nothing more was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Done {
+    /// Its length.
+    pub(crate) len: u64,
+    /// How it began and ended.
+    pub(crate) seal: Print,
+}
+
+impl Done {
+    /// What is to be remembered of a file of this length.
+    pub(crate) fn of(key: &[u8; 32], file: &dyn File, len: u64) -> io::Result<Done> {
+        Ok(Done { len, seal: Print::of_file(key, file, len)? })
+    }
+
+    /// Whether the file is still as it was.
+    pub(crate) fn is_of(self, key: &[u8; 32], file: &dyn File) -> io::Result<bool> {
+        let len = file.stat()?.len;
+        Ok(len == self.len && Print::of_file(key, file, len)? == self.seal)
+    }
+}
+
 /// What a checkpoint holds of a stream, apart from its identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Saved {
     /// Where the file was last.
     pub(crate) path: String,
+    /// The same without symbolic links, if it was reached by one: links move on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) real: Option<String>,
     /// The file that holds the stream now, if it is not the first one: a copy, or a compressed one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) moved_to: Option<(u64, u64, i64)>,
@@ -126,9 +170,9 @@ pub(crate) struct Saved {
     pub(crate) head: Print,
     /// The bytes before the offset.
     pub(crate) mark: Print,
-    /// The length of the file when everything in it had been read, if nothing more is expected.
+    /// Whether everything in the file was read, and nothing more is expected.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) done: Option<u64>,
+    pub(crate) done: Option<Done>,
     /// When it was found that no file holds the stream any more; milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gone: Option<i64>,
@@ -136,16 +180,25 @@ pub(crate) struct Saved {
 
 impl Saved {
     /// The checkpoint of a stream that was not read yet.
-    pub(crate) fn at_start(path: &Path) -> Saved {
-        Saved {
-            path: path.to_string_lossy().into_owned(),
+    pub(crate) fn at_start(path: &Path, real: Option<&Path>) -> Saved {
+        let mut saved = Saved {
+            path: String::new(),
+            real: None,
             moved_to: None,
             offset: 0,
             head: Print::default(),
             mark: Print::default(),
             done: None,
             gone: None,
-        }
+        };
+        saved.set_path(path, real);
+        saved
+    }
+
+    /// Remembers where the file is, and where that really is if a link led there.
+    pub(crate) fn set_path(&mut self, path: &Path, real: Option<&Path>) {
+        self.path = path.to_string_lossy().into_owned();
+        self.real = real.map(|real| real.to_string_lossy().into_owned());
     }
 
     /// The file that holds the stream of this identity.
@@ -168,6 +221,8 @@ impl Saved {
 
 #[cfg(test)]
 mod tests {
+    use dpipe_env::{Env, Open, RealEnv};
+
     use super::*;
 
     const KEY: [u8; 32] = [7; 32];
@@ -181,11 +236,12 @@ mod tests {
         assert_eq!(Identity::from_key("started"), None);
         let mut saved = Saved {
             path: "/a/b".into(),
+            real: Some("/c/b".into()),
             moved_to: None,
             offset: u64::MAX,
             head: Print::of(&KEY, b"head"),
             mark: Print::of(&KEY, b"mark"),
-            done: Some(7),
+            done: Some(Done { len: 7, seal: Print::of(&KEY, b"all") }),
             gone: Some(-1),
         };
         assert_eq!(saved.file(&identity), file);
@@ -214,6 +270,29 @@ mod tests {
         assert!(mark.ends(&KEY, b"abcd"));
         assert!(!mark.ends(&KEY, b"abce"));
         assert!(!mark.ends(&KEY, b"d"));
+    }
+
+    #[test]
+    fn a_file_of_the_same_length_is_told_by_its_beginning_and_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        for len in [0, 1, 5, 1023, 1024, 1500, 2048, 5000] {
+            let mut bytes = vec![b'a'; len];
+            std::fs::write(&path, &bytes).unwrap();
+            let open = || RealEnv.files().open(&path, Open::Read).unwrap();
+            let done = Done::of(&KEY, &*open(), len as u64).unwrap();
+            assert!(done.is_of(&KEY, &*open()).unwrap());
+            for at in [0, len.saturating_sub(1)] {
+                let Some(byte) = bytes.get_mut(at) else { continue };
+                *byte = b'b';
+                std::fs::write(&path, &bytes).unwrap();
+                assert!(!done.is_of(&KEY, &*open()).unwrap(), "{len}, changed at {at}");
+                bytes[at] = b'a';
+            }
+            bytes.push(b'a');
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(!done.is_of(&KEY, &*open()).unwrap());
+        }
     }
 
     #[test]

@@ -67,6 +67,16 @@ impl Lines {
         Lines { multiline, ..self }
     }
 
+    /// The file itself.
+    pub(crate) fn file(&self) -> &dyn File {
+        self.content.file()
+    }
+
+    /// The same, to be read from its start again.
+    pub(crate) fn into_file(self) -> Box<dyn File> {
+        self.content.into_file()
+    }
+
     pub(crate) fn is_plain(&self) -> bool {
         self.content.is_plain()
     }
@@ -120,8 +130,8 @@ impl Lines {
         Ok(&self.head)
     }
 
-    /// Moves on to a position, of lines that none were taken from yet, without giving out anything, by one read. Returns whether it is
-    /// there; `None` if the content ends before.
+    /// Moves on to a position, of lines that none were taken from yet, without giving out anything,
+    /// by one read. Returns whether it is there; `None` if the content ends before.
     pub(crate) fn pass(&mut self, position: u64, pool: &Pool) -> Result<Option<bool>, Fault> {
         debug_assert!(!self.has_rest(), "lines were taken already");
         if self.is_plain() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dpipe_plugin::Stream;
 
-use super::identity::{PRINT_BYTES, Print, Saved};
+use super::identity::{Done, PRINT_BYTES, Print, Saved};
 use super::lines::Lines;
 
 /// The position of a stream.
@@ -19,8 +19,8 @@ pub(crate) struct Position {
     pub(crate) mark: Print,
     /// The same of each chunk that is not settled.
     open: VecDeque<(u64, Print)>,
-    /// The length of the file when everything in it had been read, if nothing more is expected.
-    pub(crate) done: Option<u64>,
+    /// Whether everything in the file was read, and nothing more is expected.
+    pub(crate) done: Option<Done>,
     /// What its checkpoint says, or shall say.
     pub(crate) saved: Saved,
     /// Whether it shall say so and does not yet.
@@ -39,6 +39,11 @@ impl Position {
             saved,
             stale: false,
         }
+    }
+
+    /// Whether nothing was ever sent.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.sent == 0 && self.saved.head.len == 0
     }
 
     /// Whether the lines, which have been passed to this position, are those of the stream.

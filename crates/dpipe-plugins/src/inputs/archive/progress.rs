@@ -8,7 +8,7 @@ use dpipe_env::FileId;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 
-use super::Job;
+use super::desk::Job;
 
 /// Draws a second, at most.
 const DRAWS_PER_SECOND: u8 = 5;
@@ -71,8 +71,10 @@ mod tests {
 
     #[test]
     fn bytes_and_files_add_up() {
-        let job =
-            |inode, len| Job { path: "x".into(), file: FileId { inode, ..FileId::default() }, len };
+        let job = |inode, len| {
+            let file = FileId { inode, ..FileId::default() };
+            Job { number: 0, path: "x".into(), file, len }
+        };
         let jobs = [job(1, 100), job(2, 50)];
         let progress = Progress::new("history", &jobs);
         assert_eq!((progress.bar.position(), progress.bar.length()), (0, Some(150)));

@@ -1,72 +1,19 @@
-//! Reads one file from where it was left to its end.
+//! Reads one file from where it was left to its end, or for as long as its tenant has credit.
 
-use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use dpipe_env::{FileId, Open};
-use dpipe_plugin::{Chunk, Credit, InputContext, Stream, StreamStart};
-use parking_lot::Mutex;
+use dpipe_env::Open;
+use dpipe_plugin::{Chunk, Credit, InputContext, InputError, Stream, StreamStart};
 
-use super::Job;
+use super::desk::{Job, Work};
 use super::progress::Progress;
+use super::shelf::Shelf;
 use crate::reading::content::{Decompression, Fault};
-use crate::reading::identity::{Identity, Saved};
+use crate::reading::identity::Done;
 use crate::reading::lines::{Lines, Step};
-use crate::reading::position::Position;
 
-/// The positions of all files.
-#[derive(Default)]
-pub(super) struct Shelf {
-    positions: Mutex<HashMap<FileId, (Identity, Position)>>,
-    /// Whether saving failed, which was said.
-    failed: Mutex<bool>,
-}
-
-impl Shelf {
-    pub(super) fn put(&self, positions: impl Iterator<Item = (Identity, Position)>) {
-        let positions = positions.map(|(identity, position)| (identity.file, (identity, position)));
-        self.positions.lock().extend(positions);
-    }
-
-    /// Saves what has arrived since the last time.
-    pub(super) fn save(&self, context: &InputContext) {
-        let mut positions = self.positions.lock();
-        let mut changes = Vec::new();
-        for (identity, position) in positions.values_mut() {
-            position.settle();
-            if position.stale {
-                changes.push((identity.key(), Some(position.json())));
-            }
-        }
-        let mut failed = self.failed.lock();
-        if !changes.is_empty()
-            && let Err(error) = context.checkpoints.save(&changes)
-        {
-            if !*failed {
-                tracing::error!(input = %context.node, %error, "cannot save positions; trying on");
-            }
-            *failed = true;
-            return;
-        }
-        *failed = false;
-        positions.values_mut().for_each(|(_, position)| position.stale = false);
-    }
-
-    /// Whether everything has arrived and is saved.
-    pub(super) fn is_settled(&self) -> bool {
-        !*self.failed.lock() && self.positions.lock().values().all(|(_, at)| at.is_settled())
-    }
-
-    /// A file of which something got lost on the way.
-    pub(super) fn lost(&self) -> Option<String> {
-        let positions = self.positions.lock();
-        let lost = positions.values().find(|(_, position)| position.is_lost());
-        lost.map(|(_, position)| position.saved.path.clone())
-    }
-}
-
-/// Reads a file.
+/// Reads files.
+#[derive(Clone)]
 pub(super) struct Reader {
     pub(super) context: Arc<InputContext>,
     pub(super) shelf: Arc<Shelf>,
@@ -75,38 +22,82 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads the file to its end, or until the signal to stop.
-    pub(super) async fn read(self, job: Job) {
-        if let Err(fault) = self.read_lines(&job).await {
-            let (path, error) = (job.path.display(), &fault as &dyn std::error::Error);
-            let offset = self.with(job.file, |_, position| position.sent).unwrap_or_default();
-            tracing::error!(input = %self.context.node, %path, offset, error, "cannot read a file on");
-            self.context.door.skipped_of(&job.path.to_string_lossy(), fault.reason(), 1);
+    /// Reads a file to its end, or until the signal to stop. Returns it if its tenant has no more
+    /// credit.
+    pub(super) async fn read(self, mut work: Work, credit: Credit) -> Option<Work> {
+        match self.read_lines(&mut work, credit).await {
+            Ok(true) => {}
+            Ok(false) => return Some(work),
+            Err(fault) => {
+                let Job { path, file, .. } = &work.job;
+                let error = &fault as &dyn std::error::Error;
+                let offset = self.shelf.with(*file, |_, position| position.sent);
+                let path = path.to_string_lossy();
+                tracing::error!(input = %self.context.node, %path, offset, error, "cannot read a file on");
+                self.context.door.skipped_of(&path, fault.reason(), 1);
+            }
         }
-        self.progress.file_ended(&job);
+        self.progress.file_ended(&work.job);
+        None
     }
 
-    async fn read_lines(&self, job: &Job) -> Result<(), Fault> {
-        if self.with(job.file, |_, position| position.done) == Some(Some(job.len)) {
-            return Ok(());
+    /// Opens the way into the pipeline, unless the file is to be left out.
+    pub(super) fn stream(&self, job: &Job) -> Option<Arc<dyn Stream>> {
+        let (identity, position) =
+            self.shelf.with(job.file, |identity, position| (*identity, position.sent));
+        let opened = self.context.door.open(StreamStart {
+            file: job.path.to_string_lossy().into_owned(),
+            host: String::new(),
+            id: identity.stream(&self.context.id_key, &self.context.node),
+            position,
+        });
+        match opened {
+            Ok(stream) => {
+                self.shelf.with(job.file, |_, position| {
+                    position.stream = Some(stream.clone());
+                    position.saved.set_path(&job.path, None);
+                });
+                Some(stream)
+            }
+            Err(error) => {
+                self.leave_out(job, &error);
+                None
+            }
         }
-        let Some(mut lines) = self.open(job).await? else { return Ok(()) };
-        let mut shutdown = self.context.shutdown.clone();
-        let mut stream = None;
-        while !shutdown.is_given() {
-            let stream = match &mut stream {
-                Some(stream) => stream,
-                None => match self.stream(job) {
-                    Some(opened) => stream.insert(opened),
-                    None => return Ok(()),
-                },
-            };
+    }
+
+    /// Says that a file has no way into the pipeline.
+    pub(super) fn leave_out(&self, job: &Job, error: &InputError) {
+        let path = job.path.display();
+        tracing::warn!(input = %self.context.node, %path, %error, "a file is left out");
+        self.progress.file_ended(job);
+    }
+
+    /// Reads lines; whether it came to an end.
+    async fn read_lines(&self, work: &mut Work, credit: Credit) -> Result<bool, Fault> {
+        let Work { job, stream, lines: opened, wanted, .. } = work;
+        let mut lines = match opened.take() {
+            Some(lines) => lines,
+            None if self.is_done(job)? => return Ok(true),
+            None => {
+                let Some((lines, is_known)) = self.open(job).await? else { return Ok(true) };
+                if !is_known {
+                    *stream = self.stream(job);
+                }
+                Box::new(lines)
+            }
+        };
+        let Some(stream) = stream else { return Ok(true) };
+        let mut credit = Some((*wanted, credit));
+        while !self.context.shutdown.is_given() {
             // A compressed file does not say how much is left.
             let more = if lines.is_plain() { lines.unread(job.len).max(1) } else { u64::MAX };
             let most = lines.wants(&self.context.pool, more);
-            let credit = tokio::select! {
-                credit = stream.reserve(most) => credit,
-                () = shutdown.given() => break,
+            let enough = credit.take().filter(|(bytes, _)| *bytes >= most);
+            let enough = enough.map(|(_, credit)| credit).or_else(|| stream.try_reserve(most));
+            let Some(credit) = enough else {
+                (*opened, *wanted) = (Some(lines), most);
+                return Ok(false);
             };
             match lines.next(&self.context.pool, most)? {
                 Step::Chunk(chunk) => self.send(job, &mut lines, &**stream, chunk, credit).await?,
@@ -119,21 +110,32 @@ impl Reader {
                     if let Some(fault) = torn {
                         return Err(fault);
                     }
-                    self.with(job.file, |_, position| position.done = Some(job.len));
-                    return Ok(());
+                    let done = Done::of(&self.context.id_key, lines.file(), job.len)?;
+                    self.shelf.with(job.file, |_, position| position.done = Some(done));
+                    self.shelf.moves(job.file, 0);
+                    return Ok(true);
                 }
             }
             self.progress.file_read(job, lines.file_position());
             // Reading is not waiting, as far as the runtime can see.
             tokio::task::yield_now().await;
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Opens the file where it was left; nothing if it was told to stop before it got there.
-    async fn open(&self, job: &Job) -> Result<Option<Lines>, Fault> {
-        let mut lines = self.lines(&job.path)?;
-        let sent = self.with(job.file, |_, position| position.sent).unwrap_or_default();
+    /// Whether an earlier run read the file to its end, and it is as it was then.
+    fn is_done(&self, job: &Job) -> Result<bool, Fault> {
+        let done = self.shelf.with(job.file, |_, position| position.done);
+        let Some(done) = done.filter(|done| done.len == job.len) else { return Ok(false) };
+        let file = self.context.env.files().open(&job.path, Open::Read)?;
+        Ok(done.is_of(&self.context.id_key, &*file)?)
+    }
+
+    /// Opens the file where it was left, and tells whether it is known that it was read up to there;
+    /// if not, it is at its start. Nothing if it was told to stop before it got there.
+    async fn open(&self, job: &Job) -> Result<Option<(Lines, bool)>, Fault> {
+        let mut lines = self.lines(job)?;
+        let sent = self.shelf.with(job.file, |_, position| position.sent);
         while lines.pass(sent, &self.context.pool)? == Some(false) {
             self.progress.file_read(job, lines.file_position());
             if self.context.shutdown.is_given() {
@@ -142,49 +144,18 @@ impl Reader {
             tokio::task::yield_now().await;
         }
         let key = &self.context.id_key;
-        let is_known = self.with(job.file, |_, position| position.is_of(key, &mut lines));
-        let is_known = is_known.transpose()?;
-        if is_known != Some(true) {
-            // A file that was changed from the start holds another stream.
-            let last = self.with(job.file, |identity, _| identity.generation);
-            let generation = last.map_or(0, |last| last + 1);
-            let identity = Identity { file: job.file, generation };
-            let position = Position::new(Saved::at_start(&job.path));
-            self.shelf.put([(identity, position)].into_iter());
-            if is_known.is_some() {
-                lines = self.lines(&job.path)?;
-            }
+        if self.shelf.with(job.file, |_, position| position.is_of(key, &mut lines))? {
+            return Ok(Some((lines, true)));
         }
-        Ok(Some(lines))
+        self.shelf.start_anew(job.file);
+        Ok(Some((self.lines(job)?, false)))
     }
 
-    fn lines(&self, path: &Path) -> Result<Lines, Fault> {
-        let file = self.context.env.files().open(path, Open::Read)?;
+    fn lines(&self, job: &Job) -> Result<Lines, Fault> {
+        let file = self.context.env.files().open(&job.path, Open::Read)?;
         let lines = Lines::new(file, self.context.line_bytes_max, self.decompression)?;
         lines.read_ahead();
         Ok(lines.joined_by(self.context.multiline.clone()))
-    }
-
-    /// Opens the way into the pipeline, unless the file is to be left out.
-    fn stream(&self, job: &Job) -> Option<Arc<dyn Stream>> {
-        let (identity, position) = self.with(job.file, |identity, at| (*identity, at.sent))?;
-        let opened = self.context.door.open(StreamStart {
-            file: job.path.to_string_lossy().into_owned(),
-            host: String::new(),
-            id: identity.stream(&self.context.id_key, &self.context.node),
-            position,
-        });
-        match opened {
-            Ok(stream) => {
-                self.with(job.file, |_, position| position.stream = Some(stream.clone()));
-                Some(stream)
-            }
-            Err(error) => {
-                let path = job.path.display();
-                tracing::warn!(input = %self.context.node, %path, %error, "a file is left out");
-                None
-            }
-        }
     }
 
     async fn send(
@@ -196,19 +167,14 @@ impl Reader {
         credit: Credit,
     ) -> Result<(), Fault> {
         let key = &self.context.id_key;
-        let noted = self.with(job.file, |_, position| {
+        self.shelf.with(job.file, |_, position| {
             let head = position.note(key, lines)?;
             position.saved.head = head.unwrap_or(position.saved.head);
             Ok::<_, std::io::Error>(())
-        });
-        noted.transpose()?;
+        })?;
+        self.shelf.moves(job.file, chunk.buffer.len());
         stream.send(chunk, credit).await;
+        self.shelf.note_if_due(&self.context);
         Ok(())
-    }
-
-    /// Does something with the position of a file, if there is one.
-    fn with<T>(&self, file: FileId, act: impl FnOnce(&Identity, &mut Position) -> T) -> Option<T> {
-        let mut positions = self.shelf.positions.lock();
-        positions.get_mut(&file).map(|(identity, position)| act(identity, position))
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dpipe_env::{Env, RealEnv};
 use dpipe_plugin::{BuildContext, Ended, InputError, InputSpec, Shared};
@@ -95,6 +96,104 @@ async fn a_file_that_was_replaced_is_read_whole() {
     let second = first.restarted();
     assert_eq!(read(&second, dir.path(), json!({})).await.unwrap(), Ended::Exhausted);
     assert_eq!(second.lines(), ["three and more"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_file_that_was_replaced_by_one_of_its_size_is_read_whole() {
+    let of = |text: &[u8]| [text.to_vec(), gzip(text), zstandard(text)];
+    let (before, after) = (of(b"one two three\n"), of(b"six seven ten\n"));
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(before.len(), after.len());
+        let dir = folder(&[("a", before), ("b", before)]);
+        let first = read_all(dir.path(), json!({})).await;
+        assert_eq!(first.lines(), ["one two three"; 2]);
+        fs::write(dir.path().join("a"), after).unwrap();
+        let second = first.restarted();
+        assert_eq!(read(&second, dir.path(), json!({})).await.unwrap(), Ended::Exhausted);
+        assert_eq!(second.lines(), ["six seven ten"]);
+        let third = second.restarted();
+        assert_eq!(read(&third, dir.path(), json!({})).await.unwrap(), Ended::Exhausted);
+        assert!(third.lines().is_empty());
+    }
+}
+
+/// Files of tenants that are called like their folders.
+fn tenants() -> InputWorld {
+    on_this_machine(InputWorld::new()).with_a_tenant_by_folder()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_without_credit_leaves_its_place_to_others() {
+    let dir = folder(&[
+        ("poor/1", b"poor 1\n"),
+        ("poor/2", b"poor 2\n"),
+        ("rich/1", b"rich 1\n"),
+        ("rich/2", b"rich 2\n"),
+    ]);
+    for parallel in [1, 2, 10] {
+        let world = tenants();
+        world.starve("poor");
+        let feeding = async {
+            world.until(|world| world.lines() == ["rich 1", "rich 2"]).await;
+            world.feed();
+        };
+        let reading = read(&world, dir.path(), json!({ "parallel": parallel }));
+        let (ended, ()) = tokio::join!(reading, feeding);
+        assert_eq!(ended.unwrap(), Ended::Exhausted);
+        assert_eq!(world.lines().len(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_lost_its_credit_on_the_way_goes_on_later() {
+    for pack in [|bytes: &[u8]| bytes.to_vec(), gzip] {
+        let long = pack(&lines(20_000));
+        // More than may stay open.
+        let names: Vec<String> = (0..100).map(|n| format!("poor_{n:02}/1")).collect();
+        let mut files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &*long)).collect();
+        files.push(("rich/1", b"rich 1\n"));
+        let dir = folder(&files);
+        let world = tenants();
+        let starving = async {
+            // Each gets so much that it has begun.
+            for n in 0..100 {
+                world.starve_all_but(&format!("poor_{n:02}"));
+                world.sent(n + 1).await;
+            }
+            world.starve("poor");
+            world.until(|world| world.lines_by_file().len() == 101).await;
+            world.feed();
+        };
+        let (ended, ()) = tokio::join!(read(&world, dir.path(), json!({})), starving);
+        assert_eq!(ended.unwrap(), Ended::Exhausted);
+        assert_eq!(world.gap(), None);
+        assert_eq!(world.lines().len(), 100 * 20_000 + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_is_noted_at_once_and_saved_within_a_second() {
+    let dir = folder(&[("poor/1", b"six\n"), ("rich/1", b"one\n"), ("rich/2", b"two\n")]);
+    let world = on_this_machine(InputWorld::holding_receipts()).with_a_tenant_by_folder();
+    world.starve("poor");
+    let is_at_4 = |positions: std::collections::BTreeMap<String, String>| {
+        positions.values().filter(|json| json.contains("\"offset\":4")).count()
+    };
+    let settling = async {
+        world.sent(2).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(is_at_4(world.checkpoints()), 0);
+        world.settle();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(is_at_4(world.checkpoints()), 2);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(is_at_4(world.saved()), 2);
+        world.feed();
+        world.sent(3).await;
+        world.settle();
+    };
+    let (ended, ()) = tokio::join!(read(&world, dir.path(), json!({})), settling);
+    assert_eq!(ended.unwrap(), Ended::Exhausted);
 }
 
 #[tokio::test(start_paused = true)]

@@ -161,12 +161,16 @@ impl Follower {
         track.owner = Some(id);
         track.cut = None;
         track.at.saved.set_file(&identity, id);
-        track.at.saved.path = tail.path.to_string_lossy().into_owned();
+        track.at.saved.set_path(&tail.path, tail.real.as_deref());
         track.at.saved.gone = None;
         track.at.stale = true;
         // It may have been compared beyond.
         let is_there = tail.lines.as_ref().is_some_and(|lines| lines.offset() == track.at.sent);
         self.dirty.insert(identity);
+        self.unnoted = true;
+        if let Some(own) = self.untouched(id) {
+            self.drop_track(own);
+        }
         self.holders.insert(id, identity);
         if !is_there {
             self.close(id);
@@ -211,19 +215,46 @@ impl Follower {
 
     /// A stream from the start of the file.
     pub(super) fn begin_new(&mut self, id: FileId) -> Next {
-        let generation = self.generations.get(&id).copied().unwrap_or_default();
-        let saved = Saved::at_start(&self.tails[&id].path);
-        self.begin(id, Identity { file: id, generation }, saved);
+        let identity = self.expect(id);
+        self.set_state(id, State::Followed(identity));
         Next::Again
+    }
+
+    /// The stream that the file holds if it holds no known one. Its checkpoint tells that the file was
+    /// seen, before anything is read of it: it may lose its name while nobody watches.
+    pub(super) fn expect(&mut self, id: FileId) -> Identity {
+        if let Some(identity) = self.untouched(id) {
+            return identity;
+        }
+        let generation = self.generations.get(&id).copied().unwrap_or_default();
+        let identity = Identity { file: id, generation };
+        let tail = &self.tails[&id];
+        let saved = Saved::at_start(&tail.path, tail.real.as_deref());
+        self.list(id, identity, saved);
+        identity
+    }
+
+    /// The stream that was expected of the file, if nothing was read of it yet.
+    fn untouched(&self, id: FileId) -> Option<Identity> {
+        let identity = *self.holders.get(&id)?;
+        let track = self.tracks.get(&identity)?;
+        (track.owner == Some(id) && track.at.is_untouched()).then_some(identity)
     }
 
     /// A stream from a position of the file.
     pub(super) fn begin(&mut self, id: FileId, identity: Identity, saved: Saved) {
+        self.list(id, identity, saved);
+        self.set_state(id, State::Followed(identity));
+    }
+
+    fn list(&mut self, id: FileId, identity: Identity, saved: Saved) {
         let mut track = Track::new(saved);
         track.owner = Some(id);
+        track.at.stale = true;
         self.insert(identity, track);
         self.holders.insert(id, identity);
-        self.set_state(id, State::Followed(identity));
+        self.dirty.insert(identity);
+        self.unnoted = true;
     }
 
     fn set_state(&mut self, id: FileId, state: State) {

@@ -8,15 +8,16 @@ use dpipe_env::{File, FileId, Files, Open, Stat};
 use tokio::time::Instant;
 
 use super::follower::Follower;
+use super::positions::state_of;
 use super::tail::{State, Tail};
-use crate::reading::identity::{Identity, Print, Saved};
+use crate::reading::identity::{Done, Identity, Print, Saved};
 use crate::reading::lines::Lines;
 
 impl Follower {
     /// Looks at every file that is meant.
     pub(super) fn scan(&mut self) {
         let now = Instant::now();
-        if now >= self.next_walk || self.watch.is_some() || self.folders_changed() {
+        if now >= self.next_walk || self.folders_changed() {
             self.walk();
             self.next_walk = now + self.config.rescan_interval.duration();
         } else {
@@ -32,22 +33,11 @@ impl Follower {
         self.next_scan = now + interval.duration();
     }
 
-    /// Looks at every known file. With many files, this is what polling costs.
+    /// Looks at every known file.
     fn look_at_all(&mut self) {
-        let files = self.context.env.files();
-        let (mut changed, mut replaced) = (Vec::new(), Vec::new());
-        for (id, tail) in self.tails.iter_mut().filter(|(_, tail)| tail.named) {
-            match files.stat(&tail.path) {
-                Ok(stat) if stat.id == *id => {
-                    if tail.look(&stat) {
-                        changed.push(*id);
-                    }
-                }
-                _ => replaced.push(tail.path.clone()),
-            }
-        }
-        changed.into_iter().for_each(|id| self.ready(id));
-        replaced.iter().for_each(|path| self.examine(path));
+        self.rounds.update(&self.paths, &self.tails);
+        let changed = self.rounds.make(self.context.env.files());
+        changed.iter().for_each(|path| self.examine(path));
     }
 
     /// Whether a name may have come or gone since the last walk.
@@ -125,8 +115,8 @@ impl Follower {
             Some(_) => self.rename(stat.id, path),
             None => self.adopt(path, &stat, known),
         }
+        self.rounds.stale = true;
         self.paths.insert(path.to_owned(), stat.id);
-        self.follow_link(path);
     }
 
     fn is_at(&self, path: &Path, id: FileId) -> bool {
@@ -134,57 +124,58 @@ impl Follower {
     }
 
     fn rename(&mut self, id: FileId, path: &Path) {
+        let real = self.follow_link(path);
         let tail = self.tails.get_mut(&id).expect("only known files are renamed");
         if tail.named {
             self.paths.remove(&tail.path);
         }
-        tail.path = path.to_owned();
-        tail.named = true;
-        if let State::Followed(identity) = tail.state
-            && let Some(track) = self.tracks.get_mut(&identity)
+        (tail.path, tail.real, tail.named) = (path.to_owned(), real, true);
+        if let Some(identity) = self.holders.get(&id)
+            && let Some(track) = self.tracks.get_mut(identity)
+            && track.owner == Some(id)
         {
-            track.at.saved.path = path.to_string_lossy().into_owned();
+            track.at.saved.set_path(path, tail.real.as_deref());
             track.at.stale = true;
-            self.dirty.insert(identity);
+            self.dirty.insert(*identity);
+            self.unnoted = true;
         }
         self.ready(id);
     }
 
     /// Takes up a file that was not there before.
     fn adopt(&mut self, path: &Path, stat: &Stat, before: Option<FileId>) {
+        let real = self.follow_link(path);
         let held = self.holders.get(&stat.id).copied();
-        let mut done = None;
         let state = match held.and_then(|held| Some((held, self.tracks.get_mut(&held)?))) {
             Some((identity, track)) => {
                 track.owner = Some(stat.id);
-                track.at.saved.path = path.to_string_lossy().into_owned();
+                track.at.saved.set_path(path, real.as_deref());
                 track.at.saved.gone = None;
-                done = track.at.done;
-                State::Followed(identity)
+                state_of(identity, track)
             }
             None => State::New,
         };
-        let mut tail = Tail::new(path.to_owned(), state);
+        let mut tail = Tail::new(path.to_owned(), real, state);
         tail.look(stat);
         tail.after = before;
         self.tails.insert(stat.id, tail);
-        if done != Some(stat.len) {
-            self.ready(stat.id);
-        }
+        self.ready(stat.id);
     }
 
-    /// Has changes told of where a link leads.
-    fn follow_link(&mut self, path: &Path) {
-        let Some(watch) = &mut self.watch else { return };
-        let Ok(real) = self.context.env.files().canonical(path) else { return };
+    /// Where a path really leads, if there are links on the way; changes there are told.
+    fn follow_link(&mut self, path: &Path) -> Option<PathBuf> {
+        let real = self.context.env.files().canonical(path).ok()?;
         if real == path {
-            return;
+            return None;
         }
-        self.links.retain(|_, link| link != path);
-        if let Some(folder) = real.parent() {
-            self.polls |= watch.add(folder).is_err();
+        if let Some(watch) = &mut self.watch {
+            self.links.retain(|_, link| link != path);
+            if let Some(folder) = real.parent() {
+                self.polls |= watch.add(folder).is_err();
+            }
+            self.links.insert(real.clone(), path.to_owned());
         }
-        self.links.insert(real, path.to_owned());
+        Some(real)
     }
 
     /// The file lost its name: it was renamed away, replaced or deleted.
@@ -192,6 +183,7 @@ impl Follower {
         let Some(tail) = self.tails.get_mut(&id) else { return };
         if tail.named {
             self.paths.remove(&tail.path);
+            self.rounds.stale = true;
         }
         tail.named = false;
         tail.at_end = false;
@@ -207,8 +199,15 @@ impl Follower {
         let Some(tail) = self.tails.remove(&id) else { return };
         if tail.named {
             self.paths.remove(&tail.path);
+            self.rounds.stale = true;
         }
-        if let State::Followed(identity) = tail.state {
+        let held = match tail.state {
+            State::Followed(identity) => Some(identity),
+            _ => self.holders.get(&id).copied(),
+        };
+        if let Some(identity) = held
+            && self.tracks.get(&identity).is_some_and(|track| track.owner == Some(id))
+        {
             self.abandon(identity);
         }
     }
@@ -232,9 +231,9 @@ impl Follower {
         let key = &self.context.id_key;
         let file = open_exactly(self.context.env.files(), path, id)?;
         let mut lines = Lines::new(file, self.context.line_bytes_max, self.config.decompression)?;
-        let mut saved = Saved::at_start(path);
+        let mut saved = Saved::at_start(path, self.tails[&id].real.as_deref());
         if !lines.is_plain() {
-            saved.done = Some(lines.stat()?.len);
+            saved.done = Some(Done::of(key, lines.file(), lines.stat()?.len)?);
             return Ok(saved);
         }
         saved.offset = lines.last_line_end()?;

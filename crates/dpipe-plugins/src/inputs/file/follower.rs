@@ -1,4 +1,4 @@
-//! The loop of the input: which file is read next, and what to wait for.
+//! The loop of the input: which file is read next, what to wait for, and when positions are noted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -10,14 +10,13 @@ use dpipe_plugin::{Ended, InputContext, InputError};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::discovery::Folder;
+use super::rounds::Rounds;
 use super::tail::{Flush, Queue, State, Tail, Track};
 use super::turn::Next;
 use super::{Config, ReadFrom};
 use crate::reading::globs::Globs;
 use crate::reading::identity::{Identity, Print};
-
-/// How often positions are saved, and files looked at that nobody tells of.
-const TICK: Duration = Duration::from_secs(1);
+use crate::rhythm::{Rhythm, SAVE_EVERY};
 
 /// How long to wait after a change for others that come with it: a writer of many single lines is
 /// read some lines at a time.
@@ -56,6 +55,10 @@ pub(super) struct Follower {
     /// Streams whose checkpoint may have to move.
     pub(super) dirty: HashSet<Identity>,
     pub(super) forgotten: Vec<Identity>,
+    /// When checkpoints are noted.
+    pub(super) rhythm: Rhythm,
+    /// Whether some have moved since.
+    pub(super) unnoted: bool,
     pub(super) save_failed: bool,
     /// Folders that cannot be read, which was said.
     pub(super) unreadable: HashSet<PathBuf>,
@@ -66,6 +69,7 @@ pub(super) struct Follower {
     /// When to look into every folder again, changed or not.
     pub(super) next_walk: Instant,
     pub(super) folders: HashMap<PathBuf, Folder>,
+    pub(super) rounds: Rounds,
     pub(super) open_files: usize,
     pub(super) turns: u64,
 }
@@ -88,6 +92,8 @@ impl Follower {
             pending: HashSet::new(),
             dirty: HashSet::new(),
             forgotten: Vec::new(),
+            rhythm: Rhythm::new(),
+            unnoted: false,
             save_failed: false,
             unreadable: HashSet::new(),
             watch: None,
@@ -95,6 +101,7 @@ impl Follower {
             next_scan: Instant::now(),
             next_walk: Instant::now(),
             folders: HashMap::new(),
+            rounds: Rounds::default(),
             open_files: 0,
             turns: 0,
         }
@@ -102,12 +109,14 @@ impl Follower {
 
     pub(super) async fn run(mut self) -> Result<Ended, InputError> {
         self.start()?;
-        let mut next_tick = Instant::now() + TICK;
+        let mut next_tick = Instant::now() + SAVE_EVERY;
         let mut next_forget = Instant::now() + FORGET_EVERY;
         while !self.context.shutdown.is_given() {
             for _ in 0..TURNS {
                 let Some(id) = self.ready.pop_front() else { break };
                 self.turn(id).await;
+                // One look at the clock a turn, which is a chunk.
+                self.note_if_due(true);
             }
             let now = Instant::now();
             if now >= self.next_scan {
@@ -115,13 +124,18 @@ impl Follower {
             }
             if now >= next_tick {
                 self.tick();
-                next_tick = now + TICK;
+                next_tick = now + SAVE_EVERY;
             }
+            self.note_if_due(!self.ready.is_empty());
             if now >= next_forget {
                 self.forget();
                 next_forget = now + FORGET_EVERY;
             }
-            self.wait(next_tick.min(self.next_scan)).await;
+            let mut deadline = next_tick.min(self.next_scan);
+            if self.unnoted {
+                deadline = deadline.min(self.rhythm.next());
+            }
+            self.wait(deadline).await;
         }
         self.finish().await;
         Ok(Ended::Stopped)
@@ -154,6 +168,7 @@ impl Follower {
     async fn turn(&mut self, id: FileId) {
         match self.next(id) {
             Next::Send(stream, chunk, credit) => {
+                self.rhythm.sent(chunk.buffer.len());
                 stream.send(chunk, credit).await;
                 self.ready(id);
             }
@@ -173,6 +188,7 @@ impl Follower {
     async fn wait(&mut self, deadline: Instant) {
         enum Woken {
             Told(io::Result<()>),
+            Settled,
             Freed,
             Other,
         }
@@ -191,6 +207,13 @@ impl Follower {
                     true => std::future::pending().await,
                 }
             };
+            // While there are files to read nobody waits for this: notes are made in between.
+            let settled = async {
+                match idle && !self.unnoted && !self.dirty.is_empty() {
+                    true => self.context.door.some_settled().await,
+                    false => std::future::pending().await,
+                }
+            };
             let rest = async {
                 match idle {
                     true => sleep_until(deadline).await,
@@ -201,6 +224,7 @@ impl Follower {
                 biased;
                 () = self.context.shutdown.given() => Woken::Other,
                 result = told => Woken::Told(result),
+                () = settled => Woken::Settled,
                 () = freed => Woken::Freed,
                 () = rest => Woken::Other,
             }
@@ -215,8 +239,9 @@ impl Follower {
             Woken::Told(Err(error)) => {
                 tracing::warn!(input = %self.context.node, %error, "nothing tells of changes any more; polling");
                 (self.watch, self.polls) = (None, true);
-                self.next_scan = Instant::now();
+                self.walk_soon();
             }
+            Woken::Settled => self.unnoted = true,
             Woken::Freed => {
                 for id in std::mem::take(&mut self.blocked) {
                     if let Some(tail) = self.tails.get_mut(&id) {
@@ -254,11 +279,16 @@ impl Follower {
             },
             Change::Folder(path) => {
                 if self.globs.may_hold(&path) {
-                    self.next_scan = Instant::now();
+                    self.walk_soon();
                 }
             }
-            Change::Lost => self.next_scan = Instant::now(),
+            Change::Lost => self.walk_soon(),
         }
+    }
+
+    /// Has every folder looked into before anything else is waited for.
+    fn walk_soon(&mut self) {
+        (self.next_scan, self.next_walk) = (Instant::now(), Instant::now());
     }
 
     fn tick(&mut self) {
@@ -283,15 +313,20 @@ impl Follower {
             return;
         }
         let quiet = tail.changed.elapsed();
+        let arrived = match &tail.state {
+            State::Followed(identity) => self.tracks[identity].at.is_settled(),
+            _ => true,
+        };
         let event_timeout = self.context.multiline.as_ref().map_or(Duration::MAX, |m| m.timeout());
-        let gone = !tail.named && tail.at_end && quiet >= self.config.close_after.duration();
-        if tail.has_rest && (gone || quiet >= self.config.idle_line_after.duration()) {
+        let over = !tail.named && tail.at_end && quiet >= self.config.close_after.duration();
+        if tail.has_rest && (over || quiet >= self.config.idle_line_after.duration()) {
             tail.flush = Some(Flush::All);
             self.ready(id);
         } else if tail.has_open_event && quiet >= event_timeout {
             tail.flush = Some(Flush::Event);
             self.ready(id);
-        } else if gone || !tail.named && matches!(tail.state, State::Ignored) {
+        } else if over && arrived || !tail.named && matches!(tail.state, State::Ignored) {
+            // Not before: what got lost on the way can be read again only while the file is here.
             self.let_go(id);
         } else if !tail.named || tail.troubled {
             self.ready(id);
@@ -305,10 +340,13 @@ impl Follower {
         // The files are not read any more, and what is in flight may need the memory.
         self.tails.clear();
         loop {
-            self.save();
+            self.note();
             let decided = |identity| self.tracks.get(identity).is_none_or(Track::is_decided);
-            if self.dirty.iter().all(decided) && !self.save_failed {
-                return;
+            if self.dirty.iter().all(decided) {
+                self.save();
+                if !self.save_failed {
+                    return;
+                }
             }
             tokio::select! {
                 () = self.context.shutdown.abandoned() => break,

@@ -1,17 +1,26 @@
 //! Positions: what is loaded at the start, saved on the way, and forgotten in the end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use dpipe_env::FileId;
-use dpipe_plugin::InputError;
+use dpipe_env::{FileId, Files};
+use dpipe_plugin::{Checkpoints, InputError};
+use tokio::time::Instant;
 
 use super::follower::Follower;
 use super::tail::{State, Tail, Track};
 use crate::reading::identity::{Identity, Saved};
+use crate::reading::lines::Lines;
+
+/// A key, and its value unless it is to be forgotten.
+type Change = (String, Option<String>);
 
 /// The key under which it is kept that the input has run before.
 const STARTED: &str = "started";
+
+/// How many positions of files that are gone are remembered.
+const GONE_MAX: usize = 100_000;
 
 impl Follower {
     /// Takes up the positions of the last run. Returns whether there was none.
@@ -50,9 +59,32 @@ impl Follower {
         saved.map_err(|error| InputError::caused("cannot save where the files stand", error))
     }
 
-    /// Saves what has arrived since the last time.
+    /// Notes what has arrived since the last time, if that is due. While the input is busy, something
+    /// surely has.
+    pub(super) fn note_if_due(&mut self, is_busy: bool) {
+        if (self.unnoted || is_busy && !self.dirty.is_empty()) && self.rhythm.is_due(Instant::now())
+        {
+            self.note();
+        }
+    }
+
+    /// Notes what has arrived since the last time, so that it survives a crash.
+    pub(super) fn note(&mut self) {
+        self.store(|checkpoints, changes| match changes {
+            [] => Ok(()),
+            changes => checkpoints.note(changes),
+        });
+    }
+
+    /// Saves what has arrived since the last time, so that it survives a power failure.
     pub(super) fn save(&mut self) {
-        let mut changes = Vec::new();
+        self.store(|checkpoints, changes| checkpoints.save(changes));
+    }
+
+    fn store(&mut self, store: impl FnOnce(&dyn Checkpoints, &[Change]) -> io::Result<()>) {
+        let looks = self.dirty.len();
+        let forgotten = self.forgotten.iter().map(|identity| (identity.key(), None));
+        let mut changes: Vec<Change> = forgotten.collect();
         for identity in &self.dirty {
             let Some(track) = self.tracks.get_mut(identity) else { continue };
             track.at.settle();
@@ -60,10 +92,9 @@ impl Follower {
                 changes.push((identity.key(), Some(track.at.json())));
             }
         }
-        changes.extend(self.forgotten.iter().map(|identity| (identity.key(), None)));
-        if !changes.is_empty()
-            && let Err(error) = self.context.checkpoints.save(&changes)
-        {
+        self.unnoted = false;
+        self.rhythm.noted(Instant::now(), looks, changes.len());
+        if let Err(error) = store(&*self.context.checkpoints, &changes) {
             if !self.save_failed {
                 tracing::error!(input = %self.context.node, %error, "cannot save positions; trying on");
             }
@@ -93,57 +124,97 @@ impl Follower {
             let (path, offset) = (&track.at.saved.path, track.at.sent);
             tracing::error!(input = %self.context.node, %path, offset, "events got lost on the way; reading them again");
             if let Some(owner) = track.owner {
-                self.close(owner);
+                self.rewind(owner);
                 self.ready(owner);
             }
         }
     }
 
-    /// Lets go of positions whose files are gone for long.
-    pub(super) fn forget(&mut self) {
-        let after = i64::try_from(self.config.forget_after.duration().as_millis());
-        let oldest = self.now_millis().saturating_sub(after.unwrap_or(i64::MAX));
-        let old = self.tracks.iter().filter(|(_, track)| {
-            track.owner.is_none() && track.at.saved.gone.is_some_and(|gone| gone < oldest)
-        });
-        let old: Vec<Identity> = old.map(|(identity, _)| *identity).collect();
-        for identity in old {
-            if let Some(track) = self.tracks.remove(&identity) {
-                self.unlist(&identity, &track);
-                self.holders.remove(&track.at.saved.file(&identity));
-                self.generations.remove(&identity.file);
+    /// Goes back to the start of a file, to find its place anew.
+    fn rewind(&mut self, id: FileId) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        if tail.named {
+            // It is opened again.
+            return self.close(id);
+        }
+        tail.verified = false;
+        let Some(lines) = tail.lines.take() else { return };
+        // Without a name it would not be found again.
+        let (line_bytes_max, limits) = (self.context.line_bytes_max, self.config.decompression);
+        match Lines::new(lines.into_file(), line_bytes_max, limits) {
+            Ok(lines) => {
+                tail.lines = Some(Box::new(lines.joined_by(self.context.multiline.clone())));
             }
-            self.forgotten.push(identity);
+            Err(error) => {
+                self.open_files -= 1;
+                self.fail(id, &error.into());
+            }
         }
     }
 
-    /// Looks for files that were renamed away while nobody watched: they are read to their end.
+    /// Lets go of positions whose files are gone for long, or of which there are too many.
+    pub(super) fn forget(&mut self) {
+        let after = i64::try_from(self.config.forget_after.duration().as_millis());
+        let oldest = self.now_millis().saturating_sub(after.unwrap_or(i64::MAX));
+        let gone = |(identity, track): (&Identity, &Track)| {
+            let gone = track.at.saved.gone.filter(|_| track.owner.is_none());
+            gone.map(|gone| (gone, *identity))
+        };
+        let mut gone: Vec<(i64, Identity)> = self.tracks.iter().filter_map(gone).collect();
+        gone.sort_unstable();
+        let too_many = gone.len().saturating_sub(GONE_MAX);
+        let too_old = gone.partition_point(|(gone, _)| *gone < oldest);
+        gone.truncate(too_many.max(too_old));
+        for (_, identity) in gone {
+            self.drop_track(identity);
+        }
+        // As long as one of a file's streams is known, the next one gets another number.
+        let known: HashSet<FileId> = self.tracks.keys().map(|identity| identity.file).collect();
+        self.generations.retain(|file, _| known.contains(file));
+    }
+
+    /// Forgets a stream.
+    pub(super) fn drop_track(&mut self, identity: Identity) {
+        let Some(track) = self.tracks.remove(&identity) else { return };
+        self.unlist(&identity, &track);
+        let file = track.at.saved.file(&identity);
+        if self.holders.get(&file) == Some(&identity) {
+            self.holders.remove(&file);
+        }
+        self.dirty.remove(&identity);
+        self.forgotten.push(identity);
+        self.unnoted = true;
+    }
+
+    /// Looks for files that lost their names while nobody watched, by a rename or because a link moved
+    /// on: they are read to their end.
     pub(super) fn find_strays(&mut self) {
         let mut folders: HashMap<PathBuf, HashMap<FileId, PathBuf>> = HashMap::new();
         let lost = self.tracks.iter().filter(|(_, track)| {
             track.owner.is_none() && track.at.saved.done.is_none() && track.at.saved.gone.is_none()
         });
-        let lost: Vec<_> = lost
-            .map(|(identity, track)| {
-                (*identity, track.at.saved.file(identity), PathBuf::from(&track.at.saved.path))
-            })
-            .collect();
-        for (identity, file, path) in lost {
-            let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-            let files = self.context.env.files();
-            let there = folders.entry(folder).or_insert_with_key(|folder| {
-                let entries = files.read_dir(folder).unwrap_or_default();
-                let known = |path: PathBuf| Some((files.stat(&path).ok()?.id, path));
-                entries.into_iter().filter_map(|entry| known(entry.path)).collect()
+        let lost: Vec<(Identity, Saved)> =
+            lost.map(|(identity, track)| (*identity, track.at.saved.clone())).collect();
+        for (identity, saved) in lost {
+            let file = saved.file(&identity);
+            let places = saved.real.iter().chain([&saved.path]);
+            let found = places.into_iter().find_map(|place| {
+                let folder = Path::new(place).parent().unwrap_or(Path::new("/"));
+                if !folders.contains_key(folder) {
+                    let there = files_in(self.context.env.files(), folder);
+                    folders.insert(folder.to_owned(), there);
+                }
+                folders[folder].get(&file).cloned()
             });
-            match there.get(&file) {
+            match found {
                 Some(path) if !self.tails.contains_key(&file) => {
-                    let mut tail = Tail::new(path.clone(), State::Followed(identity));
+                    let Some(track) = self.tracks.get_mut(&identity) else { continue };
+                    track.owner = Some(file);
+                    let state = state_of(identity, track);
+                    self.holders.insert(file, identity);
+                    let mut tail = Tail::new(path, None, state);
                     tail.named = false;
                     self.tails.insert(file, tail);
-                    if let Some(track) = self.tracks.get_mut(&identity) {
-                        track.owner = Some(file);
-                    }
                     self.pending.insert(file);
                     self.ready(file);
                 }
@@ -154,16 +225,32 @@ impl Follower {
 
     /// No file holds the stream any more; a copy of it may come up.
     pub(super) fn abandon(&mut self, identity: Identity) {
+        if self.tracks.get(&identity).is_some_and(|track| track.at.is_untouched()) {
+            return self.drop_track(identity);
+        }
         let now = self.now_millis();
         if let Some(track) = self.tracks.get_mut(&identity) {
             track.owner = None;
             track.at.saved.gone = Some(now);
             track.at.stale = true;
             self.dirty.insert(identity);
+            self.unnoted = true;
         }
     }
 
     fn now_millis(&self) -> i64 {
         self.context.env.now_millis()
     }
+}
+
+/// What to do with a file that holds this stream.
+pub(super) fn state_of(identity: Identity, track: &Track) -> State {
+    // Of a file that nothing was read of, who knows what it contains?
+    if track.at.is_untouched() { State::New } else { State::Followed(identity) }
+}
+
+/// The files of a folder.
+fn files_in(files: &dyn Files, folder: &Path) -> HashMap<FileId, PathBuf> {
+    let entries = files.read_dir(folder).unwrap_or_default().into_iter();
+    entries.filter_map(|entry| Some((files.stat(&entry.path).ok()?.id, entry.path))).collect()
 }

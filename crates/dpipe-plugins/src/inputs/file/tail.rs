@@ -13,6 +13,8 @@ use crate::reading::position::Position;
 pub(super) struct Tail {
     /// Its name, or the last one that it had.
     pub(super) path: PathBuf,
+    /// Where that really is, if links lead there.
+    pub(super) real: Option<PathBuf>,
     /// Whether that is its name now. A file without one is read to its end and let go.
     pub(super) named: bool,
     pub(super) state: State,
@@ -21,6 +23,8 @@ pub(super) struct Tail {
     pub(super) lines: Option<Box<Lines>>,
     /// Whether the open file was found to hold what was read of the stream.
     pub(super) verified: bool,
+    /// Whether it was found to be as it was when it was read to its end.
+    pub(super) sealed: bool,
     /// Its length and time of change when it was last looked at.
     pub(super) seen: (u64, i128),
     /// When that was found to have changed.
@@ -91,14 +95,16 @@ pub(super) enum Queue {
 }
 
 impl Tail {
-    pub(super) fn new(path: PathBuf, state: State) -> Self {
+    pub(super) fn new(path: PathBuf, real: Option<PathBuf>, state: State) -> Self {
         Tail {
             path,
+            real,
             named: true,
             state,
             queue: Queue::No,
             lines: None,
             verified: false,
+            sealed: false,
             seen: (0, 0),
             changed: Instant::now(),
             at_end: false,

@@ -1,6 +1,8 @@
 //! What happens to files, and the lines that come of it. Time is tokio's and passes when there is
 //! nothing to do.
 
+mod restarts;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;

@@ -1,6 +1,7 @@
 //! One turn of one file: a chunk, or a step towards knowing what it is.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dpipe_env::FileId;
@@ -10,7 +11,7 @@ use super::discovery::open_exactly;
 use super::follower::Follower;
 use super::tail::{Flush, Queue, State, Tail};
 use crate::reading::content::Fault;
-use crate::reading::identity::Identity;
+use crate::reading::identity::{Done, Identity};
 use crate::reading::lines::{Lines, Step};
 
 /// What a turn came to.
@@ -72,11 +73,13 @@ impl Follower {
         if stat.len > 0 {
             return self.meet(id);
         }
-        // There is no content to know it by yet.
+        // There is no content to know it by yet. But if it is filled and renamed away while nobody
+        // watches, it must be looked for.
         tail.at_end = true;
         if tail.named {
             self.close(id);
         }
+        self.expect(id);
         Ok(Next::Wait)
     }
 
@@ -88,19 +91,13 @@ impl Follower {
         }
         let files = self.context.env.files();
         let file = match open_exactly(files, &tail.path, id) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // It was renamed, which was not told yet, or to where nothing is told.
-                let folder = tail.path.parent().unwrap_or(&tail.path);
-                let mut entries = files.read_dir(folder).unwrap_or_default().into_iter();
-                let is_it = |path: &_| files.stat(path).is_ok_and(|stat| stat.id == id);
-                match entries.find(|entry| is_it(&entry.path)) {
-                    Some(entry) => open_exactly(files, &entry.path, id)?,
-                    None => {
-                        self.lose(id);
-                        return Ok(false);
-                    }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match self.find(tail, id) {
+                Some(path) => open_exactly(files, &path, id)?,
+                None => {
+                    self.lose(id);
+                    return Ok(false);
                 }
-            }
+            },
             result => result?,
         };
         let lines = Lines::new(file, self.context.line_bytes_max, self.config.decompression)?;
@@ -113,11 +110,29 @@ impl Follower {
         Ok(true)
     }
 
+    /// Where a file is that is not at its path any more: a link moved on, or it was renamed, which was
+    /// not told yet, or to where nothing is told.
+    fn find(&self, tail: &Tail, id: FileId) -> Option<PathBuf> {
+        let files = self.context.env.files();
+        let is_it = |path: &PathBuf| files.stat(path).is_ok_and(|stat| stat.id == id);
+        if let Some(real) = tail.real.as_ref().filter(|real| is_it(real)) {
+            return Some(real.clone());
+        }
+        let places = tail.real.iter().chain([&tail.path]);
+        let mut folders = places.filter_map(|path| path.parent());
+        folders.find_map(|folder| {
+            let entries = files.read_dir(folder).unwrap_or_default();
+            entries.into_iter().map(|entry| entry.path).find(is_it)
+        })
+    }
+
     /// The file is gone, and was not open.
     fn lose(&mut self, id: FileId) {
         let Some(tail) = self.tails.get(&id) else { return };
         let is_done = match tail.state {
-            State::Followed(identity) => self.tracks[&identity].at.done == Some(tail.seen.0),
+            State::Followed(identity) => {
+                self.tracks[&identity].at.done.is_some_and(|done| done.len == tail.seen.0)
+            }
             _ => false,
         };
         if tail.seen.0 > self.sent(tail) && !is_done {
@@ -186,7 +201,7 @@ impl Follower {
         let lines = tail.lines.as_mut().expect("it was just looked at");
         let more = if lines.is_plain() { lines.unread(tail.seen.0) } else { u64::MAX };
         if more == 0 && tail.flush.is_none() {
-            return Ok(self.end(id, identity));
+            return self.end(id, identity);
         }
         let Some(stream) = self.stream(id, identity) else { return Ok(Next::Wait) };
         let pool = &self.context.pool;
@@ -218,11 +233,11 @@ impl Follower {
             }
             Step::End => None,
         };
-        let Some(chunk) = chunk else { return Ok(self.end(id, identity)) };
+        let Some(chunk) = chunk else { return self.end(id, identity) };
         tail.at_end = false;
         tail.has_rest = false;
         tail.has_open_event = false;
-        self.note(id, identity)?;
+        self.advance(id, identity)?;
         Ok(Next::Send(stream, chunk, credit))
     }
 
@@ -230,9 +245,17 @@ impl Follower {
     fn is_done(&mut self, id: FileId, identity: Identity) -> bool {
         let tail = self.tails.get_mut(&id).expect("its turn has come");
         let done = self.tracks.get(&identity).and_then(|track| track.at.done);
-        let Some(len) = done.filter(|_| tail.lines.is_none()) else { return false };
-        let stat = self.context.env.files().stat(&tail.path);
-        tail.at_end = stat.is_ok_and(|stat| stat.id == id && stat.len == len);
+        let Some(done) = done.filter(|_| tail.lines.is_none()) else { return false };
+        let (files, key) = (self.context.env.files(), &self.context.id_key);
+        tail.at_end = if tail.sealed {
+            let stat = files.stat(&tail.path);
+            stat.is_ok_and(|stat| stat.id == id && stat.len == done.len)
+        } else {
+            // Another run came to its end: a number may have been given to another file since.
+            let file = open_exactly(files, &tail.path, id);
+            file.and_then(|file| done.is_of(key, &*file)).unwrap_or(false)
+        };
+        tail.sealed = tail.at_end;
         tail.at_end
     }
 
@@ -266,6 +289,12 @@ impl Follower {
 
     /// The way into the pipeline; none if the file is to be left out.
     fn stream(&mut self, id: FileId, identity: Identity) -> Option<Arc<dyn Stream>> {
+        let at = &self.tracks[&identity].at;
+        if at.stream.is_none() && at.stale && at.is_untouched() {
+            // Nothing of a file is sent before its checkpoint tells that it was seen: it may have lost
+            // its name at the next start. Others that were just begun are noted with it.
+            self.note();
+        }
         let tail = self.tails.get_mut(&id).expect("its turn has come");
         let at = &mut self.tracks.get_mut(&identity).expect("a stream with an owner is kept").at;
         if at.stream.is_none() {
@@ -290,7 +319,7 @@ impl Follower {
     }
 
     /// Remembers how far the stream was sent.
-    fn note(&mut self, id: FileId, identity: Identity) -> io::Result<()> {
+    fn advance(&mut self, id: FileId, identity: Identity) -> io::Result<()> {
         let tail = self.tails.get_mut(&id).expect("its turn has come");
         let lines = tail.lines.as_mut().expect("it was just read");
         let track = self.tracks.get_mut(&identity).expect("a stream with an owner is kept");
@@ -300,13 +329,16 @@ impl Follower {
         {
             self.unlist(&identity, &track);
             track.at.saved.head = head;
+            // Before anything has arrived, too: it tells this stream from the next one of the file.
+            track.at.stale = true;
+            self.unnoted = true;
             self.insert(identity, track);
         }
         Ok(())
     }
 
     /// There is nothing more to read, for now.
-    fn end(&mut self, id: FileId, identity: Identity) -> Next {
+    fn end(&mut self, id: FileId, identity: Identity) -> Result<Next, Fault> {
         let tail = self.tails.get_mut(&id).expect("its turn has come");
         let lines = tail.lines.as_mut().expect("it was just read");
         let torn = lines.torn().is_some();
@@ -321,17 +353,19 @@ impl Follower {
         } else if !lines.is_plain() && !torn {
             // A compressed file rarely grows; the next start need not look into it again.
             let track = self.tracks.get_mut(&identity).expect("a stream with an owner is kept");
-            track.at.done = Some(tail.seen.0);
+            let done = Done::of(&self.context.id_key, lines.file(), tail.seen.0)?;
+            (track.at.done, tail.sealed) = (Some(done), true);
             self.dirty.insert(identity);
+            self.unnoted = true;
             if tail.named {
                 self.close(id);
             }
         }
-        Next::Wait
+        Ok(Next::Wait)
     }
 
     /// The file cannot be read on: says so once.
-    fn fail(&mut self, id: FileId, fault: &Fault) {
+    pub(super) fn fail(&mut self, id: FileId, fault: &Fault) {
         self.close(id);
         let Some(offset) = self.tails.get(&id).map(|tail| self.sent(tail)) else { return };
         let tail = self.tails.get_mut(&id).expect("it was just there");
