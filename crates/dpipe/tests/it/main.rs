@@ -14,4 +14,5 @@ mod process;
 mod processes;
 mod rotation;
 mod signals;
+mod storm;
 mod telemetry;

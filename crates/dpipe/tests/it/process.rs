@@ -1,5 +1,6 @@
 //! Runs the binary, waits for what it does, ends it.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -85,6 +86,19 @@ impl World {
 
     pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         self.read(name).lines().map(str::to_owned).collect()
+    }
+
+    /// How far the streams of an input have come, by their checkpoints; without order.
+    pub(crate) fn positions(&self, input: &str) -> Vec<u64> {
+        let mut positions = HashMap::new();
+        for line in self.lines(&format!("dpipe-data/checkpoints/{input}")) {
+            // A checksum, and then a key and its value; less if it is just being written.
+            let change = line.get(9..).map(serde_json::from_str::<[String; 2]>);
+            let Some(Ok([key, value])) = change else { continue };
+            let value: serde_json::Value = serde_json::from_str(&value).unwrap();
+            positions.extend(value["offset"].as_u64().map(|offset| (key, offset)));
+        }
+        positions.into_values().collect()
     }
 
     /// Runs until all inputs are exhausted.
