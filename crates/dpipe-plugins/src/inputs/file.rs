@@ -6,11 +6,20 @@
 //! on where that stood. Gzip and zstd files are read as what they contain, whatever their name.
 //!
 //! A last line without its end is kept back until the end is written, or until the file was quiet
-//! for `idle_line_after`. Positions are saved when every output has the events (`end_to_end`), so a
-//! crash repeats a few and loses none.
+//! for `idle_line_after`. Positions are noted within some 10 ms of when every output has the events
+//! (`end_to_end`), so a crash repeats what was in flight and loses nothing; a power failure repeats a
+//! second.
 //!
-//! What cannot be known: lines written between the copy and the cut of a `copytruncate` rotation, and
-//! those of a file that was deleted while it was neither read nor held open (`deleted_unread`).
+//! A file that lost its name while dpipe did not run, because it was renamed or a link moved on, is
+//! read to its end if it was seen before and is still in the folder where it was.
+//!
+//! What cannot be known: lines written between the copy and the cut of a `copytruncate` rotation;
+//! those of a file that was deleted while it was neither read nor held open (`deleted_unread`), or
+//! before they had arrived at every output and dpipe was killed; and those of a file that came and went
+//! under a name or behind a link before anybody looked, unless `include` means its next name, or
+//! where the link led. A *folder* that is a link and leads elsewhere is noticed within
+//! `rescan_interval`.
+//!
 //! Other reasons to leave out a file: `unreadable_file`, `damaged_file`, `torn_file`,
 //! `decompression_limit`, `path_without_tenant`, `too_many_tenants`.
 //!

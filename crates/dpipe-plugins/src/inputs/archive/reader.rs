@@ -168,8 +168,10 @@ impl Reader {
     ) -> Result<(), Fault> {
         let key = &self.context.id_key;
         self.shelf.with(job.file, |_, position| {
-            let head = position.note(key, lines)?;
-            position.saved.head = head.unwrap_or(position.saved.head);
+            if let Some(head) = position.note(key, lines)? {
+                // Before anything has arrived, too: it tells this stream from the next one of the file.
+                (position.saved.head, position.stale) = (head, true);
+            }
             Ok::<_, std::io::Error>(())
         })?;
         self.shelf.moves(job.file, chunk.buffer.len());

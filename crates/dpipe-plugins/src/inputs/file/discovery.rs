@@ -124,11 +124,9 @@ impl Follower {
     }
 
     fn rename(&mut self, id: FileId, path: &Path) {
+        self.unname(id);
         let real = self.follow_link(path);
         let tail = self.tails.get_mut(&id).expect("only known files are renamed");
-        if tail.named {
-            self.paths.remove(&tail.path);
-        }
         (tail.path, tail.real, tail.named) = (path.to_owned(), real, true);
         if let Some(identity) = self.holders.get(&id)
             && let Some(track) = self.tracks.get_mut(identity)
@@ -146,7 +144,9 @@ impl Follower {
     fn adopt(&mut self, path: &Path, stat: &Stat, before: Option<FileId>) {
         let real = self.follow_link(path);
         let held = self.holders.get(&stat.id).copied();
-        let state = match held.and_then(|held| Some((held, self.tracks.get_mut(&held)?))) {
+        let held = held.and_then(|held| Some((held, self.tracks.get_mut(&held)?)));
+        // A stream may have moved on to a copy of the file.
+        let state = match held.filter(|(_, track)| track.owner.is_none()) {
             Some((identity, track)) => {
                 track.owner = Some(stat.id);
                 track.at.saved.set_path(path, real.as_deref());
@@ -169,7 +169,6 @@ impl Follower {
             return None;
         }
         if let Some(watch) = &mut self.watch {
-            self.links.retain(|_, link| link != path);
             if let Some(folder) = real.parent() {
                 self.polls |= watch.add(folder).is_err();
             }
@@ -180,27 +179,33 @@ impl Follower {
 
     /// The file lost its name: it was renamed away, replaced or deleted.
     fn detach(&mut self, id: FileId) {
+        self.unname(id);
         let Some(tail) = self.tails.get_mut(&id) else { return };
-        if tail.named {
-            self.paths.remove(&tail.path);
-            self.rounds.stale = true;
-        }
-        tail.named = false;
         tail.at_end = false;
         tail.changed = Instant::now();
         self.pending.insert(id);
         self.ready(id);
     }
 
+    /// Takes its name from a file.
+    fn unname(&mut self, id: FileId) {
+        let Some(tail) = self.tails.get_mut(&id).filter(|tail| tail.named) else { return };
+        tail.named = false;
+        self.paths.remove(&tail.path);
+        if let Some(real) = &tail.real
+            && self.links.get(real) == Some(&tail.path)
+        {
+            self.links.remove(real);
+        }
+        self.rounds.stale = true;
+    }
+
     /// Ends with a file that was read, or cannot be.
     pub(super) fn let_go(&mut self, id: FileId) {
         self.close(id);
+        self.unname(id);
         self.pending.remove(&id);
         let Some(tail) = self.tails.remove(&id) else { return };
-        if tail.named {
-            self.paths.remove(&tail.path);
-            self.rounds.stale = true;
-        }
         let held = match tail.state {
             State::Followed(identity) => Some(identity),
             _ => self.holders.get(&id).copied(),

@@ -171,6 +171,7 @@ impl Follower {
         // As long as one of a file's streams is known, the next one gets another number.
         let known: HashSet<FileId> = self.tracks.keys().map(|identity| identity.file).collect();
         self.generations.retain(|file, _| known.contains(file));
+        self.holders.retain(|_, identity| self.tracks.contains_key(identity));
     }
 
     /// Forgets a stream.

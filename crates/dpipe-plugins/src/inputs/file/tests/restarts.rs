@@ -309,3 +309,35 @@ async fn a_compressed_file_that_was_replaced_by_one_of_its_size_is_read() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn links_that_come_and_go_are_told_apart() {
+    for watch in WAYS {
+        let (world, logs) = (world(), Logs::new());
+        fs::create_dir(logs.path("real")).unwrap();
+        logs.write("real/x", "one\n");
+        symlink("real/x", logs.path("a.log")).unwrap();
+        follow(&world, &logs, json!({ "watch": watch }), async || {
+            expect(&world, vec!["one"]).await;
+            // Another link to the same file.
+            logs.rename("a.log", "b.log");
+            pass(A_WHILE).await;
+            logs.append("real/x", "two\n");
+            expect(&world, vec!["one", "two"]).await;
+            // Another file under the name that the link leads to.
+            logs.append("real/x", "three\n");
+            logs.rename("real/x", "real/x.1");
+            logs.write("real/x", "four\n");
+            expect(&world, vec!["one", "two", "three", "four"]).await;
+            logs.append("real/x", "five\n");
+            expect(&world, vec!["one", "two", "three", "four", "five"]).await;
+            logs.remove("b.log");
+            pass(LONG).await;
+            logs.append("real/x", "not meant any more\n");
+            pass(LONG).await;
+        })
+        .await;
+        assert_eq!(world.lines(), ["one", "two", "three", "four", "five"]);
+        assert_eq!(world.skipped().len(), 0);
+    }
+}
