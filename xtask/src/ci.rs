@@ -18,8 +18,18 @@ pub(crate) fn ci() -> Result<()> {
 /// Unit, integration and documentation tests of every crate, and the planted bugs.
 pub(crate) fn test() -> Result<()> {
     cargo(&["test", "--workspace"])?;
-    planted("lose_batch")
+    MUTANTS.iter().try_for_each(|mutant| planted(mutant))
 }
+
+/// The bugs that can be planted in the engine.
+const MUTANTS: &[&str] = &[
+    "lose_batch",
+    "duplicate_batch",
+    "deliver_twice",
+    "lose_in_step",
+    "panic_in_lane",
+    "panic_in_runner",
+];
 
 /// Shows that the tests find a planted bug: one extra build of the engine holds all of them.
 fn planted(mutant: &str) -> Result<()> {

@@ -147,6 +147,9 @@ impl Api {
         {
             return reply::unauthorized(why);
         }
+        if endpoint.access == Access::Change && self.running.is_stopping() {
+            return reply::error(StatusCode::SERVICE_UNAVAILABLE, "dpipe is stopping");
+        }
         (endpoint.answer)(self, request)
     }
 
@@ -232,8 +235,8 @@ impl Api {
 
     fn stat_now(&self) -> Stat {
         let (uptime, ledger): (Duration, _) = (self.running.uptime(), self.running.ledger());
-        let mended = self.running.mended();
-        Stat::new(self.about.version, uptime, &ledger, mended, &self.samples.lock())
+        let (outputs, mended) = (self.running.pools().outputs, self.running.mended());
+        Stat::new(self.about.version, uptime, &ledger, outputs, mended, &self.samples.lock())
     }
 
     fn ledger_now(&self) -> Value {

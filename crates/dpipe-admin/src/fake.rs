@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dpipe_config::graph::{Graph, GraphEdge, GraphKind, GraphNode, UnmatchedTag};
-use dpipe_engine::{Ledger, Line, Mended, Noted, OutputPool, Pools, Role, TenantPool};
+use dpipe_engine::{
+    DeadPool, FilterPool, LanePool, Ledger, Line, Mended, NodeMended, Noted, OutputPool, Pools,
+    Role, TenantPool,
+};
 
 use crate::{About, Outline, PluginNames, Running};
 
@@ -53,6 +56,9 @@ impl Running for Arc<Fake> {
     }
     fn graph(&self) -> Graph {
         graph()
+    }
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
     }
     fn shutdown(&self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -149,22 +155,50 @@ pub(crate) fn pools() -> Pools {
             bytes_in_flight: 600,
             bytes_in_flight_max: 500,
         }],
+        lanes: vec![LanePool { lane: 0, chunks: 1, bytes: 50, oldest_millis: 20 }],
+        filters: vec![FilterPool {
+            filter: "thin".into(),
+            tenant: "red".into(),
+            batches: 1,
+            events: 4,
+            oldest_millis: 3000,
+            failing_millis: 2000,
+            attempts: 5,
+            last_error: "index out of bounds".into(),
+        }],
         outputs: vec![OutputPool {
             output: "copy".into(),
             batches: 2,
             events: 6,
             bytes: 600,
+            in_hand_batches: 1,
+            in_hand_events: 2,
+            in_hand_bytes: 200,
             oldest_millis: 1500,
+            unanswered_millis: 250,
+            failing_millis: 1250,
+            attempts: 4,
+            last_error: Some("connection refused".into()),
             full: false,
         }],
+        dead_letters: DeadPool { letters: 3, oldest_millis: 500, last_error: None },
     }
 }
 
 pub(crate) fn mended() -> Mended {
+    let node = |node: &str, role, panics: &[(&'static str, u64)]| NodeMended {
+        node: node.into(),
+        role,
+        panics: panics.to_vec(),
+        restarts: 0,
+        retries: 0,
+    };
     Mended {
-        panics: vec![("step", 1)],
-        restarts: 2,
-        retries: 3,
+        nodes: vec![
+            node("logs", Role::Input, &[("input", 0), ("decoder", 0)]),
+            NodeMended { restarts: 2, ..node("thin", Role::Filter, &[("step", 1)]) },
+            NodeMended { retries: 3, ..node("copy", Role::Output, &[("output", 0)]) },
+        ],
         noted: vec![Noted { node: "logs".into(), what: "run_failed", count: 5 }],
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use dpipe_engine::{Ledger, Line, Mended, OutputPool, Pools, Role, TenantPool};
+use dpipe_engine::{
+    FilterPool, LanePool, Ledger, Line, Mended, OutputPool, Pools, Role, TenantPool,
+};
 
 use crate::Running;
 use crate::exposition::{Exposition, Format, Kind};
@@ -29,15 +31,6 @@ pub(crate) fn write(format: Format, version: &str, running: &dyn Running) -> Str
     text.end()
 }
 
-fn role(line: &Line) -> &'static str {
-    match line.role {
-        Role::Input => "input",
-        Role::Filter => "filter",
-        Role::Output => "output",
-        Role::Unmatched => "unmatched",
-    }
-}
-
 fn ledger(text: &mut Exposition, ledger: &Ledger) {
     let faults = [([], ledger.faults.len())];
     let help = "What does not add up in the books.";
@@ -46,7 +39,8 @@ fn ledger(text: &mut Exposition, ledger: &Ledger) {
     let mut each = |kind, name, help, roles: &[Role], value: fn(&Line) -> u64| {
         let lines = ledger.lines.iter().filter(|line| roles.contains(&line.role));
         let samples = lines.map(|line| {
-            let labels = [("tenant", &*line.tenant), ("node", &*line.node), ("role", role(line))];
+            let labels =
+                [("tenant", &*line.tenant), ("node", &*line.node), ("role", line.role.word())];
             (labels, value(line))
         });
         text.family(kind, name, help, samples);
@@ -55,7 +49,8 @@ fn ledger(text: &mut Exposition, ledger: &Ledger) {
     let all = &[Input, Filter, Output, Unmatched];
     let count = Kind::Counter;
     each(count, "dpipe_in_events", "Events taken in.", all, |line| line.taken);
-    each(count, "dpipe_in_bytes", "Raw bytes taken in.", all, |line| line.bytes);
+    let help = "Raw bytes taken in: by inputs with all line ends, by the others the events' own.";
+    each(count, "dpipe_in_bytes", help, all, |line| line.bytes);
     let help = "Events that a node made itself.";
     each(count, "dpipe_born_events", help, &[Input, Filter], |line| line.born);
     each(count, "dpipe_out_events", "Events published.", &[Input, Filter], |line| line.out);
@@ -70,7 +65,7 @@ fn ledger(text: &mut Exposition, ledger: &Ledger) {
                 let labels = [
                     ("tenant", &*line.tenant),
                     ("node", &*line.node),
-                    ("role", role(line)),
+                    ("role", line.role.word()),
                     (why, *reason),
                 ];
                 (labels, *events)
@@ -103,28 +98,86 @@ fn pools(text: &mut Exposition, pools: &Pools) {
     let help = "The most there may be of a tenant.";
     tenants("dpipe_tenant_in_flight_max_bytes", help, |pool| pool.bytes_in_flight_max);
 
+    waiting(text, pools);
+
     let mut queues = |name, help, value: fn(&OutputPool) -> f64| {
         let samples = pools.outputs.iter().map(|pool| ([("node", &*pool.output)], value(pool)));
         text.family(Kind::Gauge, name, help, samples);
     };
-    let help = "Batches that wait for an output.";
+    let help = "Batches that an output has not delivered.";
     queues("dpipe_queue_batches", help, |pool| pool.batches as f64);
-    let help = "Events that wait for an output.";
+    let help = "Events that an output has not delivered.";
     queues("dpipe_queue_events", help, |pool| pool.events as f64);
-    let help = "Raw bytes that wait for an output.";
+    let help = "Raw bytes that an output has not delivered.";
     queues("dpipe_queue_bytes", help, |pool| pool.bytes as f64);
-    let help = "How long the oldest batch has waited for an output.";
-    queues("dpipe_queue_oldest_seconds", help, |pool| pool.oldest_millis as f64 / 1000.0);
+    let help = "Of these events, those that the output is at, or holds until its next flush.";
+    queues("dpipe_queue_in_hand_events", help, |pool| pool.in_hand_events as f64);
+    let help = "How long the oldest batch has not been delivered.";
+    queues("dpipe_queue_oldest_seconds", help, |pool| seconds(pool.oldest_millis));
+    let help = "How long an output has been at what it was asked to do last; 0 if at nothing.";
+    queues("dpipe_queue_unanswered_seconds", help, |pool| seconds(pool.unanswered_millis));
+    let help = "How long the attempts of an output have been failing; 0 if the last one did not.";
+    queues("dpipe_queue_failing_seconds", help, |pool| seconds(pool.failing_millis));
+    let help = "Attempts of an output that have failed since one went well.";
+    queues("dpipe_queue_failed_attempts", help, |pool| f64::from(pool.attempts));
     let help = "Whether the inputs behind an output wait for it.";
     queues("dpipe_queue_full", help, |pool| f64::from(u8::from(pool.full)));
 }
 
+fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+/// What waits elsewhere than at outputs.
+fn waiting(text: &mut Exposition, pools: &Pools) {
+    let names: Vec<_> = pools.lanes.iter().map(|pool| pool.lane.to_string()).collect();
+    let mut lanes = |name, help, value: fn(&LanePool) -> f64| {
+        let samples = names.iter().zip(&pools.lanes);
+        let samples = samples.map(|(lane, pool)| ([("lane", &**lane)], value(pool)));
+        text.family(Kind::Gauge, name, help, samples);
+    };
+    let help = "Chunks that a lane is not done with.";
+    lanes("dpipe_lane_chunks", help, |pool| pool.chunks as f64);
+    let help = "Their bytes.";
+    lanes("dpipe_lane_bytes", help, |pool| pool.bytes as f64);
+    let help = "How long the oldest chunk has been there.";
+    lanes("dpipe_lane_oldest_seconds", help, |pool| seconds(pool.oldest_millis));
+
+    let mut filters = |name, help, value: fn(&FilterPool) -> f64| {
+        let samples = pools
+            .filters
+            .iter()
+            .map(|pool| ([("tenant", &*pool.tenant), ("node", &*pool.filter)], value(pool)));
+        text.family(Kind::Gauge, name, help, samples);
+    };
+    let help = "Events that were put aside, because the filter panics over one after the other.";
+    filters("dpipe_filter_waiting_events", help, |pool| pool.events as f64);
+    let help = "How long the filter has been panicking over the first of them.";
+    filters("dpipe_filter_failing_seconds", help, |pool| seconds(pool.failing_millis));
+
+    let letters = [([], pools.dead_letters.letters)];
+    let help = "Dead letters that are not on disk yet.";
+    text.family(Kind::Gauge, "dpipe_dead_letters_waiting", help, letters);
+    let oldest = [([], seconds(pools.dead_letters.oldest_millis))];
+    let help = "How long the oldest of them has waited.";
+    text.family(Kind::Gauge, "dpipe_dead_letters_oldest_seconds", help, oldest);
+}
+
 fn mended(text: &mut Exposition, mended: &Mended) {
-    let panics = mended.panics.iter().map(|(role, panics)| ([("role", *role)], *panics));
+    let panics = mended.nodes.iter().flat_map(|node| {
+        node.panics.iter().map(move |(plugin, panics)| {
+            let role = ("role", node.role.word());
+            ([("node", &*node.node), role, ("plugin", *plugin)], *panics)
+        })
+    });
     text.family(Kind::Counter, "dpipe_panics", "Panics of plugins that were caught.", panics);
-    let restarts = [([], mended.restarts)];
+    let restarts = mended
+        .nodes
+        .iter()
+        .map(|node| ([("node", &*node.node), ("role", node.role.word())], node.restarts));
     text.family(Kind::Counter, "dpipe_restarts", "Plugins that were built anew.", restarts);
-    let retries = [([], mended.retries)];
+    let outputs = mended.nodes.iter().filter(|node| node.role == Role::Output);
+    let retries = outputs.map(|node| ([("node", &*node.node)], node.retries));
     let help = "Parcels that were brought to an output once more.";
     text.family(Kind::Counter, "dpipe_retries", help, retries);
     let noted = mended.noted.iter();
@@ -168,14 +221,37 @@ mod tests {
             "dpipe_in_flight_bytes 600",
             r#"dpipe_tenant_in_flight_max_bytes{tenant="blue"} 500"#,
             r#"dpipe_queue_batches{node="copy"} 2"#,
+            r#"dpipe_queue_in_hand_events{node="copy"} 2"#,
             r#"dpipe_queue_oldest_seconds{node="copy"} 1.5"#,
+            r#"dpipe_queue_unanswered_seconds{node="copy"} 0.25"#,
+            r#"dpipe_queue_failing_seconds{node="copy"} 1.25"#,
+            r#"dpipe_queue_failed_attempts{node="copy"} 4"#,
             r#"dpipe_queue_full{node="copy"} 0"#,
-            r#"dpipe_panics_total{role="step"} 1"#,
-            "dpipe_restarts_total 2",
-            "dpipe_retries_total 3",
+            r#"dpipe_lane_chunks{lane="0"} 1"#,
+            r#"dpipe_lane_oldest_seconds{lane="0"} 0.02"#,
+            r#"dpipe_filter_waiting_events{tenant="red",node="thin"} 4"#,
+            r#"dpipe_filter_failing_seconds{tenant="red",node="thin"} 2"#,
+            "dpipe_dead_letters_waiting 3",
+            "dpipe_dead_letters_oldest_seconds 0.5",
+            r#"dpipe_panics_total{node="logs",role="input",plugin="decoder"} 0"#,
+            r#"dpipe_panics_total{node="thin",role="filter",plugin="step"} 1"#,
+            r#"dpipe_restarts_total{node="logs",role="input"} 0"#,
+            r#"dpipe_restarts_total{node="thin",role="filter"} 2"#,
+            r#"dpipe_retries_total{node="copy"} 3"#,
             r#"dpipe_skipped_total{tenant="blue",node="logs",role="input",reason="damaged_file"} 4"#,
             r#"dpipe_noted_total{node="logs",what="run_failed"} 5"#,
         ] {
+            assert!(text.lines().any(|written| written == line), "{line}\nis not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_nothing_came_to_has_its_zeros() {
+        let mut fake = Fake::default();
+        fake.ledger.lines = vec![crate::fake::line("idle", Role::Output, "blue")];
+        let text = write(Format::Prometheus, "1.2.3", &Arc::new(fake));
+        for name in ["dpipe_in_events_total", "dpipe_delivered_events_total"] {
+            let line = format!(r#"{name}{{tenant="blue",node="idle",role="output"}} 0"#);
             assert!(text.lines().any(|written| written == line), "{line}\nis not in\n{text}");
         }
     }

@@ -21,6 +21,8 @@ pub trait Running: Send + Sync + 'static {
     fn outline(&self) -> Outline;
     /// The same as a graph.
     fn graph(&self) -> Graph;
+    /// Whether the signal to stop was given.
+    fn is_stopping(&self) -> bool;
     /// Gives the signal to stop, and does not wait.
     fn shutdown(&self);
 }
@@ -48,6 +50,10 @@ impl Running for Handle {
 
     fn graph(&self) -> Graph {
         self.plan().graph()
+    }
+
+    fn is_stopping(&self) -> bool {
+        Handle::is_stopping(self)
     }
 
     fn shutdown(&self) {

@@ -134,7 +134,8 @@ impl AdminServer {
                 tracing::error!(%error, "the admin API has failed");
             }
         })?;
-        tracing::info!(%address, "the admin API listens");
+        // Whoever started it says so, with all else that there is to say at the start.
+        tracing::debug!(%address, "the admin API listens");
         Ok(Serving { address, stop, thread })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dpipe_engine::{Ledger, Line, Mended, Role, Tally};
+use dpipe_engine::{Ledger, Line, Mended, OutputPool, Role, Tally};
 use serde::Serialize;
 
 use crate::process::Process;
@@ -22,6 +22,8 @@ pub(crate) struct Stat {
     pub(crate) total: Whole,
     pub(crate) nodes: Vec<NodeStat>,
     pub(crate) tenants: Vec<TenantStat>,
+    /// What each output has not delivered, since when, and why.
+    pub(crate) outputs: Vec<OutputPool>,
     pub(crate) mended: Mended,
 }
 
@@ -86,6 +88,7 @@ impl Stat {
         version: &'static str,
         uptime: Duration,
         ledger: &Ledger,
+        outputs: Vec<OutputPool>,
         mended: Mended,
         samples: &Samples,
     ) -> Stat {
@@ -116,6 +119,7 @@ impl Stat {
             total: Whole { sums: total, per_second: samples.total() },
             nodes: nodes.collect(),
             tenants: tenants.collect(),
+            outputs,
             mended,
         }
     }
@@ -170,6 +174,7 @@ mod tests {
             "1.2.3",
             Duration::from_millis(2500),
             &fake::ledger(),
+            fake::pools().outputs,
             fake::mended(),
             &samples,
         );
@@ -177,7 +182,10 @@ mod tests {
         assert_eq!(stat["version"], "1.2.3");
         assert_eq!(stat["uptime_seconds"].as_f64(), Some(2.5));
         assert_eq!(stat["rate_window_seconds"].as_f64(), Some(2.0));
-        assert_eq!(stat["mended"]["panics"], json!({ "step": 1 }));
+        assert_eq!(stat["mended"]["nodes"][1]["node"], "thin");
+        assert_eq!(stat["mended"]["nodes"][1]["panics"], json!({ "step": 1 }));
+        assert_eq!(stat["outputs"][0]["attempts"], 4);
+        assert_eq!(stat["outputs"][0]["last_error"], "connection refused");
         let text = |value: &serde_json::Value| value.to_string();
         assert_eq!(
             text(&stat["nodes"][0]),

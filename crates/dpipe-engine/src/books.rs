@@ -3,7 +3,8 @@
 //! Every node keeps one book per tenant: `in + born = out + filtered{…} + dead{…} + in flight`. An
 //! output's book reads `in = delivered + queued + dead{…} + dropped{…}`, and so does that of a tag
 //! which nobody takes. Each term is counted by the code that moves the events, in one short lock per
-//! batch, so a book balances whenever it is read; nothing is obtained by subtraction.
+//! batch, so a book balances whenever it is read; none is made up from the others. What is born is
+//! what a decoder pushed beyond an event a frame, and what a step says it made.
 
 use std::sync::Arc;
 
@@ -58,7 +59,8 @@ impl Book {
     pub(crate) fn pass(&self, events: u64, note: impl FnOnce(&mut Terms)) {
         let mut terms = self.terms.lock();
         note(&mut terms);
-        // More leaving than came is a bug that the balance then shows; it must not wrap around.
+        // More leaving than came is a bug. What is too much must not count against events that come
+        // later: stopping at nothing keeps it in the balance for good.
         terms.in_flight = terms.in_flight.saturating_sub(events);
     }
 
@@ -73,7 +75,7 @@ impl Book {
 }
 
 impl Terms {
-    /// Whether there is anything to tell.
+    /// Whether there is nothing to tell.
     pub(crate) fn is_blank(&self) -> bool {
         self.taken + self.born == 0 && self.skipped.is_empty()
     }
@@ -109,6 +111,19 @@ pub enum Role {
     Output,
     /// A tag that nobody takes.
     Unmatched,
+}
+
+impl Role {
+    /// The role as a word: `input`, `filter`, `output` or `unmatched`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Input => "input",
+            Role::Filter => "filter",
+            Role::Output => "output",
+            Role::Unmatched => "unmatched",
+        }
+    }
 }
 
 /// A book as it was read: one line of the ledger.
@@ -148,7 +163,7 @@ pub struct Line {
     pub in_flight: u64,
     /// Raw bytes taken in.
     pub bytes: u64,
-    /// What the balance lacks: 0, or a bug.
+    /// What the balance lacks, or has too much if it is negative: 0, or a bug.
     pub missing: i64,
 }
 
@@ -228,6 +243,19 @@ mod tests {
         book.skip("damaged_file", 2);
         assert!(!book.read().is_blank());
         assert_eq!((line(&book).missing, line(&book).skipped), (0, vec![("damaged_file", 3)]));
+    }
+
+    #[test]
+    fn an_event_that_leaves_twice_stays_in_the_balance() {
+        let book = Book::default();
+        book.take(10, 100);
+        for _ in 0..2 {
+            book.pass(10, |terms| terms.delivered += 10);
+        }
+        assert_eq!(line(&book).missing, -10);
+        book.take(10, 100);
+        book.pass(10, |terms| terms.delivered += 10);
+        assert_eq!((line(&book).missing, line(&book).in_flight), (-10, 0));
     }
 
     #[test]

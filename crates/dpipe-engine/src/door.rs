@@ -1,11 +1,13 @@
 //! The door: how inputs put bytes into the pipeline, and why they wait.
 //!
 //! A stream reserves a credit before it reads. There is one when the tenant and the process have
-//! room, the tenant's rate allows it, and no output behind the input has a full queue. The credit
-//! stays with the receipt of what was read. So whatever the outputs do, the bytes in flight are
-//! bounded, and the lanes, which all tenants share, never wait.
+//! room, the tenant's rate allows it, and the gate is open: no output behind the input has a full
+//! queue, and no filter on the way there rests after panics. The credit stays with the receipt of
+//! what was read. So whatever the outputs do, the bytes in flight are bounded, and the lanes, which
+//! all tenants share, never wait.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dpipe_config::plan::{DEFAULT_TENANT, TenantSource};
@@ -14,9 +16,15 @@ use dpipe_plugin::{BoxFuture, Chunk, Credit, Decoder, Door, InputError, Stream, 
 use parking_lot::Mutex;
 use regex::bytes::Regex;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
+use crate::backoff::{Backoff, CONDEMNED_AT_ONCE};
 use crate::core::Core;
+use crate::panics::build;
 use crate::tenant::Tenant;
+
+/// How soon to look again for what nobody announces.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A chunk on its way to a lane.
 pub(crate) struct Work {
@@ -29,6 +37,8 @@ pub(crate) struct Work {
 pub(crate) struct InputDoor {
     core: Arc<Core>,
     input: usize,
+    /// Behind the input.
+    filters: Arc<[usize]>,
     outputs: Arc<[usize]>,
     lanes: Arc<[mpsc::Sender<Work>]>,
     /// Told whenever something is settled that came in here.
@@ -42,16 +52,30 @@ pub(crate) struct OpenStream {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) origin: Arc<Origin>,
     /// Used by the stream's lane only.
-    pub(crate) decoder: Mutex<Box<dyn Decoder>>,
+    pub(crate) decoder: Mutex<LiveDecoder>,
     progress: Arc<Progress>,
+    filters: Arc<[usize]>,
     outputs: Arc<[usize]>,
+    /// Whether the stream rests, because its decoder panics over one frame after the other; and until
+    /// when.
+    rests: AtomicBool,
+    rests_until: Mutex<Instant>,
     lane: mpsc::Sender<Work>,
+    lane_number: usize,
+}
+
+/// The decoder of a stream.
+pub(crate) struct LiveDecoder {
+    pub(crate) decoder: Box<dyn Decoder>,
+    panics_in_a_row: u32,
+    pauses: Backoff,
 }
 
 impl InputDoor {
     pub(crate) fn new(core: Arc<Core>, input: usize, lanes: Arc<[mpsc::Sender<Work>]>) -> Self {
-        let outputs = core.plan.outputs_behind(core.route.input_tag(input)).into();
-        InputDoor { core, input, outputs, lanes, settled: Arc::default() }
+        let (filters, outputs) = core.route.behind_input(input);
+        let (filters, outputs) = (filters.into(), outputs.into());
+        InputDoor { core, input, filters, outputs, lanes, settled: Arc::default() }
     }
 
     /// The tenant of a file; or why it has none, as a reason and in words.
@@ -135,10 +159,18 @@ impl Door for InputDoor {
             input: self.input,
             tenant,
             origin,
-            decoder: Mutex::new(decoder),
+            decoder: Mutex::new(LiveDecoder {
+                decoder,
+                panics_in_a_row: 0,
+                pauses: Backoff::brief(),
+            }),
             progress: Progress::counting(start.position, losses, on_settle),
+            filters: self.filters.clone(),
             outputs: self.outputs.clone(),
+            rests: AtomicBool::new(false),
+            rests_until: Mutex::new(Instant::now()),
             lane: self.lanes[lane].clone(),
+            lane_number: lane,
         }))))
     }
 
@@ -150,7 +182,7 @@ impl Door for InputDoor {
         // The pause is for rates, which nobody announces.
         let freed = self.core.freed.notified();
         Box::pin(async move {
-            let _ = tokio::time::timeout(Duration::from_millis(50), freed).await;
+            let _ = tokio::time::timeout(LOOK_AGAIN, freed).await;
         })
     }
 
@@ -163,8 +195,7 @@ impl Door for InputDoor {
     }
 
     fn noted(&self, what: &'static str, how_many: u64) {
-        let node = &self.core.plan.inputs[self.input].name;
-        self.core.health.note(node, what, how_many);
+        self.core.mending.note(self.input, what, how_many);
     }
 }
 
@@ -188,7 +219,9 @@ impl Drop for Loan {
 
 impl OpenStream {
     fn lend(&self, bytes: usize) -> Option<Credit> {
-        let gate_closed = self.outputs.iter().any(|&output| self.core.queues[output].is_full());
+        let gate_closed = self.outputs.iter().any(|&output| self.core.queues[output].is_full())
+            || self.filters.iter().any(|&filter| self.tenant.rests_at(filter))
+            || !self.rest().is_zero();
         if gate_closed || !self.tenant.rate_allows() || !self.tenant.bytes.try_take(bytes) {
             return None;
         }
@@ -198,6 +231,58 @@ impl OpenStream {
         }
         let loan = Loan { core: self.core.clone(), tenant: self.tenant.clone(), bytes };
         Some(Credit::holding(Box::new(loan)))
+    }
+
+    /// How long the stream has yet to rest. Of one that is not well yet, one chunk at a time is read.
+    fn rest(&self) -> Duration {
+        if !self.rests.load(Ordering::Acquire) {
+            return Duration::ZERO;
+        }
+        let left = self.rests_until.lock().saturating_duration_since(Instant::now());
+        if left.is_zero() && self.progress.open_receipts() > 0 { LOOK_AGAIN } else { left }
+    }
+
+    /// The decoder bore a frame.
+    pub(crate) fn decoder_went_well(&self, live: &mut LiveDecoder) {
+        if live.panics_in_a_row > 0 {
+            live.panics_in_a_row = 0;
+            live.pauses.reset();
+            self.rests.store(false, Ordering::Release);
+        }
+    }
+
+    /// Builds the decoder anew, after a panic. Its frame is a dead letter already; so are those of
+    /// its chunk that follow and make it panic too, because a stream cannot be decoded in another
+    /// order. What bounds them is that the stream may not read on for a while, longer each time.
+    pub(crate) fn decoder_panicked(&self, live: &mut LiveDecoder, panic: &str) {
+        let core = &self.core;
+        core.mending.panicked(self.input, "decoder", panic);
+        core.mending.restarted(self.input);
+        let plan = &core.plan.inputs[self.input];
+        match build(|| plan.decoder.build(&core.build_context(&plan.name))) {
+            Ok(fresh) => live.decoder = fresh,
+            Err(error) => {
+                tracing::error!(input = &*plan.name, "the codec cannot be built anew: {error}");
+            }
+        }
+        live.panics_in_a_row += 1;
+        let mut until = self.rests_until.lock();
+        if live.panics_in_a_row > CONDEMNED_AT_ONCE && *until <= Instant::now() {
+            *until = Instant::now() + live.pauses.take();
+            self.rests.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A chunk on its way to its lane. An input that gives up sending it has not delivered it: the
+/// position stays, and nothing is lost.
+struct Sending(Option<Work>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take() {
+            work.receipt.abandon();
+        }
     }
 }
 
@@ -213,7 +298,7 @@ impl Stream for StreamHandle {
                 if let Some(credit) = self.0.lend(bytes) {
                     return credit;
                 }
-                match self.0.tenant.rate_wait() {
+                match self.0.tenant.rate_wait().max(self.0.rest()) {
                     Duration::ZERO => freed.await,
                     wait => tokio::time::sleep(wait).await,
                 }
@@ -230,12 +315,18 @@ impl Stream for StreamHandle {
     }
 
     fn send(&self, chunk: Chunk, credit: Credit) -> BoxFuture<'_, ()> {
+        let bytes = chunk.end.saturating_sub(chunk.offset) as usize;
         let receipt = self.0.progress.open(chunk.end, credit.into_held());
-        let work = Work { stream: self.0.clone(), chunk, receipt };
+        let mut sending = Sending(Some(Work { stream: self.0.clone(), chunk, receipt }));
         Box::pin(async move {
-            // Lanes end after every input has; if this one was too slow for that, the receipt is lost
-            // and the chunk is read again at the next start.
-            let _ = self.0.lane.send(work).await;
+            // Lanes end after every input has. If this one was too slow for that, there is nobody to
+            // take the chunk.
+            if let Ok(permit) = self.0.lane.reserve().await
+                && let Some(work) = sending.0.take()
+            {
+                self.0.core.lanes[self.0.lane_number].push(bytes);
+                permit.send(work);
+            }
         })
     }
 

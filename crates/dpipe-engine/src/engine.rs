@@ -1,46 +1,35 @@
-//! The engine: starts a plan, watches over it, and ends it in order.
+//! The engine: starts a plan and watches over it. How it ends is in [`crate::ending`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dpipe_config::plan::{Plan, TenantPlan};
+use dpipe_config::plan::Plan;
 use dpipe_durable::{DataDir, DataDirError};
 use dpipe_env::Env;
 use dpipe_event::Pool;
-use dpipe_plugin::template::TenantSettings;
-use dpipe_plugin::{
-    BuildError, Encoder, Ended, InputContext, LogRing, Shared, Shutdown, ShutdownHandle,
-};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
+use dpipe_plugin::{BuildError, Encoder, Ended, LogRing, Shutdown, ShutdownHandle};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::books::Ledger;
+use crate::books::{Ledger, Tally, count};
 use crate::checkpoints::InputCheckpoints;
-use crate::core::{Core, Health};
+use crate::core::Core;
 use crate::dead::DeadOffice;
 use crate::door::{InputDoor, Work};
 use crate::handle::Handle;
 use crate::lane::Lane;
-use crate::panics::catch_async;
-use crate::queue::Queue;
-use crate::route::{Numbers, Route};
-use crate::runner::Runner;
+use crate::left::Undelivered;
+use crate::panics::catch_own;
+use crate::runner::{Runner, RunnerEnd};
+use crate::supervise::{Lent, supervise};
 use crate::telemetry::InputTelemetry;
-use crate::tenant::{Budget, Tenants};
 
 /// The size of a read buffer: large enough that per-batch work disappears, small enough that a batch
 /// and its index stay in a processor's cache.
 const ROOM_BYTES: usize = 256 * 1024;
 /// Chunks that may wait in front of a lane.
 const LANE_CHUNKS: usize = 4;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// An input that ran this long before it failed starts over with the first pause.
-const WELL_FOR: Duration = Duration::from_secs(60);
-/// Failures in a row after which a batch run gives up an input.
-const BATCH_FAILURES_MAX: u32 = 3;
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,28 +71,65 @@ impl Default for RunOptions {
 pub struct Report {
     /// The books at the end.
     pub ledger: Ledger,
-    /// Whether everything that was read has arrived. If not, replayable inputs read it again at the
-    /// next start.
+    /// Whether everything that was read has arrived.
     pub drained: bool,
+    /// What had not arrived, by the node that it waits for.
+    pub undelivered: Vec<Undelivered>,
+    /// Dead letters that could not be written; their events were not told to have arrived.
+    pub unwritten_letters: usize,
+    /// Whether the run ended because nobody reads an output any more.
+    pub closed: bool,
     /// Inputs that were given up.
     pub failed: Vec<Arc<str>>,
+    /// What of the engine itself failed, in words: empty, or a bug.
+    pub broken: Vec<String>,
     /// How long it ran.
     pub elapsed: Duration,
 }
 
+impl Report {
+    /// What inputs left out before it became an event, by reason.
+    #[must_use]
+    pub fn skipped(&self) -> Tally {
+        let mut all = Tally::new();
+        for (reason, times) in self.ledger.lines.iter().flat_map(|line| &line.skipped) {
+            count(&mut all, reason, *times);
+        }
+        all
+    }
+}
+
 /// A running plan. Lives inside a tokio runtime.
 pub struct Engine {
-    core: Arc<Core>,
-    inputs: JoinSet<(usize, Option<Ended>)>,
-    lanes: JoinSet<()>,
-    runners: JoinSet<()>,
-    clerk: tokio::task::JoinHandle<()>,
+    pub(crate) core: Arc<Core>,
+    pub(crate) inputs: Tasks<Option<Ended>>,
+    pub(crate) lanes: Tasks<()>,
+    pub(crate) runners: Tasks<RunnerEnd>,
+    pub(crate) clerk: JoinHandle<usize>,
+    pub(crate) clerk_ended: bool,
     shutdown: Shutdown,
-    stop_runners: ShutdownHandle,
-    started: Instant,
-    options: RunOptions,
+    pub(crate) stop_lanes: ShutdownHandle,
+    pub(crate) stop_runners: ShutdownHandle,
+    pub(crate) stop_clerk: ShutdownHandle,
+    pub(crate) started: Instant,
+    pub(crate) options: RunOptions,
     /// Keeps the lock.
     data_dir: DataDir,
+    /// Keeps the lanes going when no input is left: they end when they are told to.
+    _senders: Arc<[mpsc::Sender<Work>]>,
+    pub(crate) failed: Vec<Arc<str>>,
+    pub(crate) broken: Vec<String>,
+}
+
+/// Tasks of one kind, by number; of one that panicked comes the panic's message.
+pub(crate) type Tasks<T> = JoinSet<(usize, Result<T, String>)>;
+
+fn spawn<T: Send + 'static>(
+    tasks: &mut Tasks<T>,
+    number: usize,
+    task: impl Future<Output = T> + Send + 'static,
+) {
+    tasks.spawn(async move { (number, catch_own(task).await) });
 }
 
 impl Engine {
@@ -131,78 +157,79 @@ impl Engine {
         let store = Arc::new(data_dir.dead_letters(dead_max)?);
         let (dead, clerk) = DeadOffice::new();
         let (stop, shutdown) = Shutdown::new();
-        let core = Arc::new(build_core(plan, env, dead, stop));
+        let lane_count = lane_count(&plan);
+        let core = Arc::new(Core::new(plan, env, dead, stop, lane_count));
+        let fault = |node: &Arc<str>, source| StartError::Build { node: node.clone(), source };
 
         let (stop_runners, runners_stop) = Shutdown::new();
         let encoders = build_encoders(&core)?;
         let mut outputs = Vec::new();
         for (number, plan) in core.plan.outputs.iter().enumerate() {
             let output = plan.spec.build(&core.build_context(&plan.name));
-            let output =
-                output.map_err(|source| StartError::Build { node: plan.name.clone(), source })?;
+            let output = output.map_err(|source| fault(&plan.name, source))?;
             let encoder = core.encoders[number].map(|id| (id, encoders[id].clone()));
             outputs.push(Runner::new(core.clone(), number, output, encoder, runners_stop.clone()));
         }
         let mut lanes = Vec::new();
-        for _ in 0..lane_count(&core.plan) {
-            let lane = Lane::new(core.clone());
-            lanes.push(lane.map_err(|(node, source)| StartError::Build { node, source })?);
+        for number in 0..lane_count {
+            let lane = Lane::new(core.clone(), number);
+            lanes.push(lane.map_err(|(node, source)| fault(&node, source))?);
         }
         // Inputs are built again when they run; this finds out now what they lack.
         for plan in &core.plan.inputs {
-            plan.spec
-                .build(&core.build_context(&plan.name))
-                .map(drop)
-                .map_err(|source| StartError::Build { node: plan.name.clone(), source })?;
-            plan.decoder
-                .build(&core.build_context(&plan.name))
-                .map(drop)
-                .map_err(|source| StartError::Build { node: plan.name.clone(), source })?;
+            let context = core.build_context(&plan.name);
+            plan.spec.build(&context).map(drop).map_err(|source| fault(&plan.name, source))?;
+            plan.decoder.build(&context).map(drop).map_err(|source| fault(&plan.name, source))?;
         }
 
-        let clerk = tokio::spawn(clerk.run(store));
-        let mut runner_tasks = JoinSet::new();
-        for runner in outputs {
-            runner_tasks.spawn(runner.run());
+        let (stop_clerk, clerk_stop) = Shutdown::new();
+        let clerk = tokio::spawn(clerk.run(store, clerk_stop));
+        let mut runners = JoinSet::new();
+        for (number, runner) in outputs.into_iter().enumerate() {
+            spawn(&mut runners, number, runner.run());
         }
+        let (stop_lanes, lanes_stop) = Shutdown::new();
         let mut lane_tasks = JoinSet::new();
         let mut senders = Vec::new();
-        for lane in lanes {
+        for (number, lane) in lanes.into_iter().enumerate() {
             let (sender, receiver) = mpsc::channel::<Work>(LANE_CHUNKS);
             senders.push(sender);
-            lane_tasks.spawn(lane.run(receiver));
+            spawn(&mut lane_tasks, number, lane.run(receiver, lanes_stop.clone()));
         }
         let senders: Arc<[mpsc::Sender<Work>]> = senders.into();
         let pool = Pool::new(ROOM_BYTES, core.bytes.limit() / ROOM_BYTES + 2);
         let mut inputs = JoinSet::new();
         for (number, plan) in core.plan.inputs.iter().enumerate() {
             let door = Arc::new(InputDoor::new(core.clone(), number, senders.clone()));
-            let checkpoints = InputCheckpoints::new(data_dir.checkpoints(&plan.name)?);
-            let context = Lent {
+            let checkpoints = Arc::new(InputCheckpoints::new(data_dir.checkpoints(&plan.name)?));
+            let telemetry = InputTelemetry::new(core.clone(), number, log.clone(), started);
+            let lent = Lent {
                 door,
-                checkpoints: Arc::new(checkpoints),
-                telemetry: Arc::new(InputTelemetry::new(
-                    core.clone(),
-                    number,
-                    log.clone(),
-                    started,
-                )),
+                checkpoints,
+                telemetry: Arc::new(telemetry),
                 pool: pool.clone(),
                 id_key: *data_dir.id_key(),
             };
-            inputs.spawn(supervise(core.clone(), number, context, shutdown.clone(), options.batch));
+            let supervised = supervise(core.clone(), number, lent, shutdown.clone(), options.batch);
+            spawn(&mut inputs, number, supervised);
         }
         Ok(Engine {
             core,
             inputs,
             lanes: lane_tasks,
-            runners: runner_tasks,
+            runners,
             clerk,
+            clerk_ended: false,
             shutdown,
+            stop_lanes,
             stop_runners,
+            stop_clerk,
             started,
             options,
             data_dir,
+            _senders: senders,
+            failed: Vec::new(),
+            broken: Vec::new(),
         })
     }
 
@@ -218,98 +245,25 @@ impl Engine {
         self.data_dir.admin_token()
     }
 
-    /// Runs to the end: until the handle gives the signal to stop, or, in a batch run, until every
-    /// input is exhausted. Then inputs stop, lanes drain, outputs flush, in this order.
+    /// Runs to the end: until the handle gives the signal to stop; in a batch run, until every input
+    /// is exhausted; or until a part of the engine fails that cannot be mended. Then inputs stop,
+    /// lanes drain, outputs flush and close, in this order.
     pub async fn run(mut self) -> Report {
-        let mut failed = Vec::new();
         let mut stopping = self.shutdown.clone();
-        loop {
+        let mut reading = true;
+        while self.broken.is_empty() && (reading || !self.options.batch) {
             tokio::select! {
-                ended = self.inputs.join_next() => match ended {
-                    Some(ended) => self.note_end(ended, &mut failed),
-                    None if self.options.batch => break,
-                    None => {
-                        stopping.given().await;
-                        break;
-                    }
+                ended = self.inputs.join_next(), if reading => match ended {
+                    Some(ended) => self.note_input(ended),
+                    None => reading = false,
                 },
+                Some(ended) = self.lanes.join_next() => self.note_lane(ended, false),
+                Some(ended) = self.runners.join_next() => self.note_runner(ended, false),
+                ended = &mut self.clerk => self.note_clerk(ended),
                 () = stopping.given() => break,
             }
         }
-        let drained = self.drain(&mut failed).await;
-        Report { ledger: self.core.ledger(), drained, failed, elapsed: self.started.elapsed() }
-    }
-
-    fn note_end(
-        &self,
-        ended: Result<(usize, Option<Ended>), tokio::task::JoinError>,
-        failed: &mut Vec<Arc<str>>,
-    ) {
-        match ended {
-            Ok((number, Some(how))) => {
-                let input = &*self.core.plan.inputs[number].name;
-                tracing::info!(input, ?how, "the input has ended");
-            }
-            Ok((number, None)) => failed.push(self.core.plan.inputs[number].name.clone()),
-            Err(error) => tracing::error!(%error, "an input's supervisor failed"),
-        }
-    }
-
-    async fn drain(&mut self, failed: &mut Vec<Arc<str>>) -> bool {
-        let closed = self.core.closed.load(std::sync::atomic::Ordering::Acquire);
-        let grace = if closed { Duration::ZERO } else { self.options.grace };
-        let deadline = Instant::now() + grace;
-        self.core.stop.give();
-        self.stop_runners.give();
-        // Inputs wait until what they sent has arrived, so lanes and outputs still run.
-        let mut drained = true;
-        while let Some(ended) = self.next_input(deadline).await {
-            match ended {
-                Some(ended) => self.note_end(ended, failed),
-                None => {
-                    drained = false;
-                    self.core.stop.abandon();
-                    let last = Instant::now() + Duration::from_secs(1);
-                    while let Some(Some(ended)) = self.next_input(last).await {
-                        self.note_end(ended, failed);
-                    }
-                    self.inputs.shutdown().await;
-                    break;
-                }
-            }
-        }
-        // With the inputs, the senders to the lanes are gone.
-        while self.lanes.join_next().await.is_some() {}
-        for queue in &self.core.queues {
-            queue.close();
-        }
-        let all = async { while self.runners.join_next().await.is_some() {} };
-        if tokio::time::timeout_at(deadline, all).await.is_err() {
-            drained = false;
-            self.stop_runners.abandon();
-            let all = async { while self.runners.join_next().await.is_some() {} };
-            let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
-            self.runners.shutdown().await;
-        }
-        self.core.dead.close();
-        let left = deadline.max(Instant::now() + Duration::from_secs(1));
-        if tokio::time::timeout_at(left, &mut self.clerk).await.is_err() {
-            tracing::error!("dead letters could not be written before the end");
-            self.clerk.abort();
-            drained = false;
-        }
-        drained
-    }
-
-    /// The next input that ends; `Some(None)` if none did before the deadline.
-    async fn next_input(
-        &mut self,
-        deadline: Instant,
-    ) -> Option<Option<Result<(usize, Option<Ended>), tokio::task::JoinError>>> {
-        match tokio::time::timeout_at(deadline, self.inputs.join_next()).await {
-            Ok(ended) => ended.map(Some),
-            Err(_) => Some(None),
-        }
+        self.end().await
     }
 }
 
@@ -317,48 +271,6 @@ fn lane_count(plan: &Plan) -> usize {
     match plan.limits.lanes {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         lanes => lanes,
-    }
-}
-
-pub(crate) fn build_core(
-    plan: Plan,
-    env: Arc<dyn Env>,
-    dead: DeadOffice,
-    stop: ShutdownHandle,
-) -> Core {
-    let numbers = Numbers::of(&plan);
-    let freed = Arc::new(Notify::new());
-    let queues = plan.outputs.iter().map(|o| Queue::new(&o.buffer, freed.clone())).collect();
-    // Encoders that are configured alike are one.
-    let mut known: HashMap<String, usize> = HashMap::new();
-    let encoders = plan.outputs.iter().map(|output| {
-        let encoder = output.encoder.as_ref()?;
-        let next = known.len();
-        Some(*known.entry(format!("{} {:?}", encoder.plugin, encoder.spec)).or_insert(next))
-    });
-    let encoders = encoders.collect();
-    let shared = Shared::default();
-    let settings = |tenant: &TenantPlan| (tenant.name.to_string(), tenant.settings.clone());
-    TenantSettings(plan.tenants.iter().map(settings).collect()).lend(&shared);
-    Core {
-        route: Route::of(&plan),
-        tenants: Tenants::new(&plan, numbers.all()),
-        bytes: Budget::new(plan.limits.bytes_in_flight.bytes() as usize),
-        host: env.host_name().into(),
-        decode_stage: "decode".into(),
-        encoder_count: known.len(),
-        encoders,
-        numbers,
-        queues,
-        dead,
-        freed,
-        losses: Arc::default(),
-        shared,
-        health: Health::default(),
-        stop,
-        closed: std::sync::atomic::AtomicBool::new(false),
-        plan,
-        env,
     }
 }
 
@@ -376,86 +288,4 @@ fn build_encoders(core: &Core) -> Result<Vec<Arc<dyn Encoder>>, StartError> {
         }
     }
     Ok(built)
-}
-
-/// What is lent to an input each time it is built.
-struct Lent {
-    door: Arc<InputDoor>,
-    checkpoints: Arc<InputCheckpoints>,
-    telemetry: Arc<InputTelemetry>,
-    pool: Pool,
-    id_key: [u8; 32],
-}
-
-/// Runs an input until it ends; one that fails is built anew, after an ever longer pause. Returns
-/// nothing for an input that was given up.
-async fn supervise(
-    core: Arc<Core>,
-    number: usize,
-    lent: Lent,
-    mut shutdown: Shutdown,
-    batch: bool,
-) -> (usize, Option<Ended>) {
-    let plan = &core.plan.inputs[number];
-    let mut pause = FIRST_PAUSE;
-    let mut failures = 0;
-    loop {
-        let started = Instant::now();
-        let context = InputContext {
-            env: core.env.clone(),
-            node: plan.name.clone(),
-            shutdown: shutdown.clone(),
-            door: lent.door.clone(),
-            checkpoints: lent.checkpoints.clone(),
-            telemetry: lent.telemetry.clone(),
-            pool: lent.pool.clone(),
-            line_bytes_max: core.plan.limits.line_bytes.bytes() as usize,
-            multiline: plan.multiline.clone(),
-            id_key: lent.id_key,
-        };
-        let failure = match plan.spec.build(&core.build_context(&plan.name)) {
-            Ok(input) => match catch_async(async { input.run(context).await }).await {
-                Ok(Ok(ended)) => return (number, Some(ended)),
-                Ok(Err(error)) => chain(&error),
-                Err(panic) => {
-                    core.panicked("input", &plan.name, &panic);
-                    format!("it panicked: {panic}")
-                }
-            },
-            Err(error) => chain(&error),
-        };
-        if shutdown.is_given() {
-            return (number, Some(Ended::Stopped));
-        }
-        if started.elapsed() >= WELL_FOR {
-            (pause, failures) = (FIRST_PAUSE, 0);
-        }
-        failures += 1;
-        if batch && failures >= BATCH_FAILURES_MAX {
-            tracing::error!(
-                input = &*plan.name,
-                "the input failed {failures} times, it is given up: {failure}"
-            );
-            return (number, None);
-        }
-        tracing::error!(input = &*plan.name, again_in = ?pause, "the input failed: {failure}");
-        core.restarted();
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = shutdown.given() => return (number, Some(Ended::Stopped)),
-        }
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

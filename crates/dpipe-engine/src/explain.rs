@@ -10,7 +10,7 @@ use dpipe_plugin::{Chunk, Cut};
 use crate::core::Core;
 use crate::dead::DeadOffice;
 use crate::door::tenant_in_path;
-use crate::engine::{StartError, build_core};
+use crate::engine::StartError;
 use crate::lane::Lane;
 
 /// The way of one line through the pipeline.
@@ -113,9 +113,9 @@ pub fn explain(
     };
     let (dead, _clerk) = DeadOffice::new();
     let (stop, _) = dpipe_plugin::Shutdown::new();
-    let core = Arc::new(build_core(plan, env, dead, stop));
+    let core = Arc::new(Core::new(plan, env, dead, stop, 0));
     let fault = |(node, source)| StartError::Build { node, source };
-    let lane = Lane::new(core.clone()).map_err(fault)?;
+    let lane = Lane::new(core.clone(), 0).map_err(fault)?;
     let input_plan = &core.plan.inputs[input];
     let decoder = input_plan.decoder.build(&core.build_context(&input_plan.name));
     let mut decoder = decoder.map_err(|source| fault((input_plan.name.clone(), source)))?;
@@ -231,6 +231,7 @@ impl Walk {
             context.filtered.clear();
             context.flagged.clear();
             context.refused.clear();
+            context.born = 0;
             self.told.stages.push(Stage::Step {
                 filter: plan.name.clone(),
                 step: plan.steps[index].plugin,

@@ -1,18 +1,23 @@
 //! A filter at run time: its steps on one lane, and what happens when one of them panics.
 
+use std::sync::Arc;
+
 use dpipe_event::{Batch, Selection, Timestamp};
 use dpipe_plugin::{BuildContext, BuildError, Condition, Refused, Step, StepContext};
 
+use crate::backoff::CONDEMNED_AT_ONCE;
 use crate::books::{Tally, count};
 use crate::core::Core;
 use crate::dead::Letter;
-use crate::panics::catch;
+use crate::panics::{build, catch};
 
 /// The steps of a filter on one lane.
 pub(crate) struct LiveFilter {
     number: usize,
     steps: Vec<LiveStep>,
     context: StepContext,
+    /// Of tenants whose last event panicked: how many did so in a row. Almost always empty.
+    panics_in_a_row: Vec<(Arc<str>, u32)>,
 }
 
 pub(crate) struct LiveStep {
@@ -25,10 +30,15 @@ pub(crate) struct LiveStep {
 pub(crate) struct Filtered {
     /// Batches to publish, by port.
     pub(crate) published: Vec<(usize, Batch)>,
+    pub(crate) born: u64,
     pub(crate) filtered: Tally,
     pub(crate) dead: Tally,
     pub(crate) flagged: Tally,
     pub(crate) letters: Vec<Letter>,
+    /// What was not run, because its first event panics and so did those before it; and the panic.
+    pub(crate) stuck: Option<(Batch, String)>,
+    /// Whether events were run one by one, and one of them well.
+    pub(crate) moved: bool,
 }
 
 impl LiveFilter {
@@ -41,42 +51,88 @@ impl LiveFilter {
             Ok(LiveStep { step: plan.spec.build(&context)?, when: plan.when.clone() })
         };
         let steps = plan.steps.iter().enumerate().map(build).collect::<Result<_, BuildError>>()?;
-        Ok(LiveFilter { number, steps, context: StepContext::default() })
+        let panics_in_a_row = Vec::new();
+        Ok(LiveFilter { number, steps, context: StepContext::default(), panics_in_a_row })
     }
 
     /// Runs the steps over a batch. If one panics, the batch as it was is run again event by event:
-    /// the culprit becomes a dead letter, the rest go on.
-    pub(crate) fn run(&mut self, core: &Core, batch: Batch, now: Timestamp) -> Filtered {
+    /// the culprit becomes a dead letter, the rest go on. After too many culprits in a row, the rest
+    /// is left for later; `is_last_chance` condemns one more.
+    pub(crate) fn run(
+        &mut self,
+        core: &Core,
+        batch: Batch,
+        now: Timestamp,
+        is_last_chance: bool,
+    ) -> Filtered {
         let mut done = Filtered::default();
         // Edits are recorded beside the shared bytes, so this copies the list of events, no more.
         let before = batch.clone();
         self.context.now = now;
         match catch(|| run_steps(&mut self.steps, batch, &mut self.context)) {
-            Ok(rest) => self.collect(core, rest, &mut done),
-            Err(panic) => {
-                let name = &core.plan.filters[self.number].name;
-                core.panicked("step", name, &panic);
-                self.rebuild(core);
-                for index in 0..before.len() {
-                    let one = before.one(index);
-                    match catch(|| run_steps(&mut self.steps, one, &mut self.context)) {
-                        Ok(rest) => self.collect(core, rest, &mut done),
-                        Err(panic) => {
-                            count(&mut done.dead, "panic", 1);
-                            let reason = format!("a step panicked: {panic}");
-                            done.letters.push(Letter::of(&before, index, name, reason, now));
-                            self.rebuild(core);
-                        }
-                    }
+            Ok(rest) => {
+                if !self.panics_in_a_row.is_empty() {
+                    self.forget_panics(&before.origin().tenant);
                 }
+                self.collect(core, rest, &mut done);
+            }
+            Err(panic) => {
+                self.panicked(core, &panic);
+                self.run_each(core, before, is_last_chance, &mut done);
             }
         }
         done
     }
 
+    fn run_each(&mut self, core: &Core, all: Batch, is_last_chance: bool, done: &mut Filtered) {
+        let name = &core.plan.filters[self.number].name;
+        let tenant = all.origin().tenant.clone();
+        let mut condemned_in_any_case = is_last_chance;
+        for index in 0..all.len() {
+            let one = all.one(index);
+            let panic = match catch(|| run_steps(&mut self.steps, one, &mut self.context)) {
+                Ok(rest) => {
+                    done.moved = true;
+                    self.forget_panics(&tenant);
+                    self.collect(core, rest, done);
+                    continue;
+                }
+                Err(panic) => panic,
+            };
+            self.panicked(core, &panic);
+            if self.count_panic(&tenant) > CONDEMNED_AT_ONCE && !condemned_in_any_case {
+                done.stuck = Some((all_from(all, index), panic));
+                return;
+            }
+            condemned_in_any_case = false;
+            count(&mut done.dead, "panic", 1);
+            let reason = format!("a step panicked: {panic}");
+            done.letters.push(Letter::of(&all, index, name, reason, self.context.now));
+        }
+    }
+
+    /// Returns how many events of the tenant have panicked in a row.
+    fn count_panic(&mut self, tenant: &Arc<str>) -> u32 {
+        match self.panics_in_a_row.iter_mut().find(|(known, _)| known == tenant) {
+            Some((_, times)) => {
+                *times += 1;
+                *times
+            }
+            None => {
+                self.panics_in_a_row.push((tenant.clone(), 1));
+                1
+            }
+        }
+    }
+
+    fn forget_panics(&mut self, tenant: &Arc<str>) {
+        self.panics_in_a_row.retain(|(known, _)| known != tenant);
+    }
+
     /// Takes what the steps left in the context, and the batch that came out at the end.
     fn collect(&mut self, core: &Core, rest: Batch, done: &mut Filtered) {
         done.published.append(&mut self.context.published);
+        done.born += std::mem::take(&mut self.context.born);
         // A step with ports publishes everything by them; what is left is of a filter without.
         if !rest.is_empty() {
             done.published.push((0, rest));
@@ -105,32 +161,42 @@ impl LiveFilter {
     }
 
     /// A step that panicked may be half changed: all of them are built anew.
-    fn rebuild(&mut self, core: &Core) {
-        core.restarted();
+    fn panicked(&mut self, core: &Core, panic: &str) {
+        let plan = &core.plan.filters[self.number];
+        let node = core.numbers.filter(self.number);
+        core.mending.panicked(node, "step", panic);
+        core.mending.restarted(node);
         self.context = StepContext { now: self.context.now, ..StepContext::default() };
-        match LiveFilter::build(core, self.number) {
-            Ok(fresh) => self.steps = fresh.steps,
+        // What plugins do when they are dropped is theirs too.
+        match build(|| LiveFilter::build(core, self.number)) {
+            Ok(mut fresh) => {
+                std::mem::swap(&mut self.steps, &mut fresh.steps);
+                let _ = catch(|| drop(fresh));
+            }
             Err(error) => {
-                let filter = &*core.plan.filters[self.number].name;
-                tracing::error!(filter, %error, "the steps cannot be built anew; the old ones go on");
+                let filter = &*plan.name;
+                tracing::error!(
+                    filter,
+                    "the steps cannot be built anew, the old ones go on: {error}"
+                );
             }
         }
     }
 
     pub(crate) fn tick(&mut self, core: &Core) {
         self.context.now = Timestamp::from_millis(core.env.now_millis());
-        for live in &mut self.steps {
-            if let Err(panic) = catch(|| live.step.tick(&mut self.context)) {
-                core.panicked("step", &core.plan.filters[self.number].name, &panic);
-            }
-        }
+        let (steps, context) = (&mut self.steps, &mut self.context);
+        let ticked = catch(|| steps.iter_mut().for_each(|live| live.step.tick(context)));
         self.pass_on_complaints(core);
+        if let Err(panic) = ticked {
+            self.panicked(core, &panic);
+        }
     }
 
     pub(crate) fn close(&mut self, core: &Core) {
         for live in &mut self.steps {
             if let Err(panic) = catch(|| live.step.close(&mut self.context)) {
-                core.panicked("step", &core.plan.filters[self.number].name, &panic);
+                core.mending.panicked(core.numbers.filter(self.number), "step", &panic);
             }
         }
         self.pass_on_complaints(core);
@@ -142,7 +208,24 @@ impl LiveFilter {
     }
 }
 
+/// The events of a batch from one on.
+fn all_from(mut batch: Batch, first: usize) -> Batch {
+    let mut words = vec![u64::MAX; first / 64];
+    words.resize(batch.len().div_ceil(64), 0);
+    words[first / 64] |= (1 << (first % 64)) - 1;
+    batch.discard(&Selection::Bits(words));
+    batch
+}
+
 fn run_steps(steps: &mut [LiveStep], mut batch: Batch, context: &mut StepContext) -> Batch {
+    #[cfg(feature = "mutants")]
+    if crate::mutants::is("lose_in_step") && batch.len() > 1 {
+        batch = batch.one(0);
+    }
+    #[cfg(feature = "mutants")]
+    if crate::mutants::is("duplicate_batch") {
+        context.published.push((0, batch.clone()));
+    }
     for live in steps {
         if batch.is_empty() {
             break;

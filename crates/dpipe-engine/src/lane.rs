@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpipe_event::{Batch, Builder, EventId, Frame, Receipt, Timestamp};
-use dpipe_plugin::{BuildError, Chunk, DecodeError, Decoder};
+use dpipe_plugin::{BuildError, Chunk, DecodeError, Decoder, Shutdown};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::books::{Tally, count};
 use crate::core::Core;
@@ -16,6 +17,7 @@ use crate::encode::Encodings;
 use crate::filter::LiveFilter;
 use crate::panics::catch;
 use crate::queue::Shipment;
+use crate::rest::{Parked, Rest, Stuck};
 use crate::tenant::Tenant;
 
 /// How often steps are given a chance to look at the world.
@@ -23,14 +25,19 @@ const TICK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Lane {
     core: Arc<Core>,
+    number: usize,
     filters: Vec<LiveFilter>,
     builder: Builder,
+    /// What was put aside; almost always nothing.
+    rests: Vec<Arc<Rest>>,
 }
 
 /// What became of the frames of a chunk.
 #[derive(Default)]
 struct Decoded {
     frames: u64,
+    /// Events that a frame gave beyond the one that every frame is counted for.
+    born: u64,
     letters: Vec<Letter>,
     /// Frames that were refused, by kind.
     refused: Tally,
@@ -41,7 +48,7 @@ struct Decoded {
 }
 
 impl Lane {
-    pub(crate) fn new(core: Arc<Core>) -> Result<Self, (Arc<str>, BuildError)> {
+    pub(crate) fn new(core: Arc<Core>, number: usize) -> Result<Self, (Arc<str>, BuildError)> {
         let filters = core
             .plan
             .filters
@@ -51,15 +58,17 @@ impl Lane {
                 LiveFilter::build(&core, number).map_err(|error| (plan.name.clone(), error))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Lane { core, filters, builder: Builder::new() })
+        Ok(Lane { core, number, filters, builder: Builder::new(), rests: Vec::new() })
     }
 
-    /// Works until every sender is gone.
-    pub(crate) async fn run(mut self, mut chunks: mpsc::Receiver<Work>) {
+    /// Works until it is told to stop, and then on what was sent by then.
+    pub(crate) async fn run(mut self, mut chunks: mpsc::Receiver<Work>, mut stop: Shutdown) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let has_filters = !self.filters.is_empty();
+        let mut is_open = true;
         loop {
+            let wake = self.rests.iter().map(|rest| rest.wake()).min();
             tokio::select! {
                 biased;
                 _ = tick.tick(), if has_filters => {
@@ -67,15 +76,21 @@ impl Lane {
                         filter.tick(&self.core);
                     }
                 }
+                () = at(wake) => self.try_again(),
                 work = chunks.recv() => match work {
                     Some(work) => {
                         let tenant = work.stream.tenant.clone();
-                        tenant.turns.begin();
+                        let turn = tenant.turns.begin();
                         self.work(work);
-                        tenant.turns.end();
+                        drop(turn);
+                        self.core.lanes[self.number].pop();
                     }
                     None => break,
                 },
+                () = stop.given(), if is_open => {
+                    chunks.close();
+                    is_open = false;
+                }
             }
         }
         for filter in &mut self.filters {
@@ -92,11 +107,10 @@ impl Lane {
         let events = batch.len() as u64;
         let book = stream.tenant.book(stream.input);
         book.take(decoded.frames, chunk.end.saturating_sub(chunk.offset));
-        stream.tenant.charge(events);
-        let gone = decoded.letters.len() as u64 + decoded.blank;
+        // What is refused was read as well.
+        stream.tenant.charge(decoded.frames + decoded.born);
         book.pass(decoded.frames, |terms| {
-            // A decoder may make several events of one frame, or none.
-            terms.born += (events + gone).saturating_sub(decoded.frames);
+            terms.born += decoded.born;
             terms.publish(0, events);
             count(&mut terms.filtered, "blank", decoded.blank);
             count(&mut terms.flagged, "line_cut", u64::from(chunk.cut_from().is_some()));
@@ -135,29 +149,31 @@ impl Lane {
             }
         };
         let all = catch(|| {
-            decode_frames(&mut **decoder, &mut self.builder, chunk, &mut decoded, &letter)
+            decode_frames(&mut *decoder.decoder, &mut self.builder, chunk, &mut decoded, &letter)
         });
-        if let Err(panic) = all {
-            // Again, frame by frame, so that the one that makes the decoder panic goes alone.
-            core.panicked("decoder", &stream.origin.input, &panic);
-            decoded = Decoded::default();
-            self.builder.begin(chunk.buffer.clone(), chunk.offset, now);
-            for frame in chunk.frames() {
-                let one = catch(|| {
-                    decode_frame(&mut **decoder, &mut self.builder, &frame, &mut decoded, &letter);
-                });
-                if let Err(panic) = one {
+        match all {
+            Ok(()) => stream.decoder_went_well(&mut decoder),
+            Err(panic) => {
+                // Again, frame by frame, so that the one that makes the decoder panic goes alone.
+                core.mending.panicked(stream.input, "decoder", &panic);
+                decoded = Decoded::default();
+                self.builder.begin(chunk.buffer.clone(), chunk.offset, now);
+                for frame in chunk.frames() {
+                    let before = self.builder.len();
+                    let one = catch(|| {
+                        let builder = &mut self.builder;
+                        decode_frame(&mut *decoder.decoder, builder, &frame, &mut decoded, &letter);
+                    });
+                    let Err(panic) = one else {
+                        stream.decoder_went_well(&mut decoder);
+                        continue;
+                    };
                     let reason = format!("the codec panicked: {panic}");
                     let error = DecodeError::new("panic", reason);
+                    decoded.born += (self.builder.len() - before) as u64;
                     count(&mut decoded.refused, error.kind, 1);
                     decoded.letters.push(letter(&frame, error));
-                    let plan = &core.plan.inputs[stream.input];
-                    match plan.decoder.build(&core.build_context(&plan.name)) {
-                        Ok(fresh) => *decoder = fresh,
-                        Err(error) => {
-                            tracing::error!(input = &*plan.name, %error, "the codec cannot be built anew")
-                        }
-                    }
+                    stream.decoder_panicked(&mut decoder, &panic);
                 }
             }
         }
@@ -179,8 +195,11 @@ impl Lane {
             return;
         }
         #[cfg(feature = "mutants")]
-        if crate::mutants::is("lose_batch") && batch.get(0).offset() > 0 {
-            return;
+        {
+            assert!(!crate::mutants::is("panic_in_lane"), "planted");
+            if crate::mutants::is("lose_batch") && batch.get(0).offset() > 0 {
+                return;
+            }
         }
         let core = self.core.clone();
         let route = &core.route.tags[tag];
@@ -208,6 +227,10 @@ impl Lane {
             tenant: tenant.clone(),
             bytes,
         };
+        #[cfg(feature = "mutants")]
+        if crate::mutants::is("deliver_twice") {
+            self.ship(route.outputs[0], shipment.clone(), receipt.clone());
+        }
         let (last, others) = route.outputs.split_last().unwrap_or((&0, &[]));
         for &output in others {
             self.ship(output, shipment.clone(), receipt.clone());
@@ -235,15 +258,38 @@ impl Lane {
         receipt: Receipt,
         now: Timestamp,
     ) {
+        let book = tenant.book(self.core.numbers.filter(filter));
+        book.take(batch.len() as u64, batch.raw_bytes() as u64);
+        let is_same =
+            |rest: &&Arc<Rest>| rest.filter == filter && Arc::ptr_eq(&rest.tenant, tenant);
+        if let Some(rest) = self.rests.iter().find(is_same) {
+            rest.park(batch, receipt);
+            return;
+        }
+        let parked = Parked { batch, receipt, since: None };
+        if let Some(stuck) = self.run_filter(filter, parked, tenant, now, false) {
+            let rest = Rest::begin(filter, tenant.clone(), stuck);
+            self.core.rests.lock().push(rest.clone());
+            self.rests.push(rest);
+        }
+    }
+
+    /// Runs a batch that is in the filter's hands; returns what is left of it if it has to wait.
+    fn run_filter(
+        &mut self,
+        filter: usize,
+        Parked { batch, receipt, since }: Parked,
+        tenant: &Arc<Tenant>,
+        now: Timestamp,
+        is_last_chance: bool,
+    ) -> Option<Stuck> {
         let core = self.core.clone();
         let book = tenant.book(core.numbers.filter(filter));
         let events = batch.len() as u64;
-        book.take(events, batch.raw_bytes() as u64);
-        let done = self.filters[filter].run(&core, batch, now);
-        let published: u64 = done.published.iter().map(|(_, batch)| batch.len() as u64).sum();
-        let gone: u64 = done.filtered.iter().chain(&done.dead).map(|(_, n)| n).sum();
-        book.pass(events, |terms| {
-            terms.born += (published + gone).saturating_sub(events);
+        let done = self.filters[filter].run(&core, batch, now, is_last_chance);
+        let stuck = done.stuck.as_ref().map_or(0, |(batch, _)| batch.len() as u64);
+        book.pass(events - stuck, |terms| {
+            terms.born += done.born;
             for (port, batch) in &done.published {
                 terms.publish(*port, batch.len() as u64);
             }
@@ -264,12 +310,54 @@ impl Lane {
             let tag = core.route.filter_tag(filter, port);
             self.publish(tag, batch, tenant, receipt.clone(), now);
         }
-        receipt.settle();
+        let Some((batch, panic)) = done.stuck else {
+            receipt.settle();
+            return None;
+        };
+        let since = since.unwrap_or_else(Instant::now);
+        Some(Stuck { batch, receipt, since, panic, moved: done.moved })
+    }
+
+    /// Goes on with what was put aside, where the pause is over.
+    fn try_again(&mut self) {
+        let now = Instant::now();
+        let due = |rest: &&Arc<Rest>| rest.wake() <= now;
+        for rest in self.rests.iter().filter(due).cloned().collect::<Vec<_>>() {
+            let turn = rest.tenant.turns.begin();
+            if self.catch_up(&rest) {
+                self.rests.retain(|other| !Arc::ptr_eq(other, &rest));
+                self.core.rests.lock().retain(|other| !Arc::ptr_eq(other, &rest));
+                rest.end();
+                self.core.freed.notify_waiters();
+            }
+            drop(turn);
+        }
+    }
+
+    /// Runs what was put aside; whether all of it is done.
+    fn catch_up(&mut self, rest: &Rest) -> bool {
+        while let Some((parked, is_last_chance)) = rest.next() {
+            let now = Timestamp::from_millis(self.core.env.now_millis());
+            let stuck = self.run_filter(rest.filter, parked, &rest.tenant, now, is_last_chance);
+            if let Some(stuck) = stuck {
+                rest.put_back(stuck);
+                return false;
+            }
+        }
+        true
     }
 
     /// The filters, for `explain`.
     pub(crate) fn filters_mut(&mut self) -> &mut [LiveFilter] {
         &mut self.filters
+    }
+}
+
+/// Waits until then; for ever, if there is no then.
+async fn at(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -295,10 +383,14 @@ fn decode_frame(
 ) {
     decoded.frames += 1;
     let before = builder.len();
-    match decoder.decode(frame, builder) {
-        Ok(()) if builder.len() == before => decoded.blank += 1,
-        Ok(()) => {}
+    let done = decoder.decode(frame, builder);
+    let pushed = builder.len() - before;
+    match done {
+        Ok(()) if pushed == 0 => decoded.blank += 1,
+        Ok(()) => decoded.born += pushed as u64 - 1,
         Err(error) => {
+            // The frame itself is the dead letter.
+            decoded.born += pushed as u64;
             count(&mut decoded.refused, error.kind, 1);
             decoded.letters.push(letter(frame, error));
         }

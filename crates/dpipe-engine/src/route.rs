@@ -85,4 +85,25 @@ impl Route {
     pub(crate) fn filter_tag(&self, filter: usize, port: usize) -> usize {
         self.filter_tags[filter][port]
     }
+
+    /// The filters and the outputs that the events of an input can come to.
+    pub(crate) fn behind_input(&self, input: usize) -> (Vec<usize>, Vec<usize>) {
+        let (mut filters, mut outputs) = (Vec::new(), Vec::new());
+        let mut tags = vec![self.input_tag(input)];
+        while let Some(tag) = tags.pop() {
+            let TagRoute { filters: takers, outputs: ends, .. } = &self.tags[tag];
+            for &filter in takers {
+                if !filters.contains(&filter) {
+                    filters.push(filter);
+                    tags.extend(&self.filter_tags[filter]);
+                }
+            }
+            for &output in ends {
+                if !outputs.contains(&output) {
+                    outputs.push(output);
+                }
+            }
+        }
+        (filters, outputs)
+    }
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use dpipe_plugin::{LogLine, LogRing, Reading, Telemetry};
 use tokio::time::Instant;
 
-use crate::books::{Line, Role};
+use crate::books::{Line, Tally, count};
 use crate::core::Core;
+use crate::mended::NodeMended;
 
 /// The keys by which lines of the log name a node.
 const NODE_KEYS: [&str; 4] = ["node", "input", "filter", "output"];
@@ -23,20 +24,12 @@ pub(crate) struct InputTelemetry {
 
 impl InputTelemetry {
     pub(crate) fn new(core: Arc<Core>, input: usize, log: LogRing, started: Instant) -> Self {
-        let mut way = vec![core.plan.inputs[input].name.clone()];
-        let mut tags = vec![core.route.input_tag(input)];
-        while let Some(tag) = tags.pop() {
-            let route = &core.route.tags[tag];
-            way.extend(route.outputs.iter().map(|&output| core.plan.outputs[output].name.clone()));
-            for &filter in &route.filters {
-                let plan = &core.plan.filters[filter];
-                if !way.contains(&plan.name) {
-                    way.push(plan.name.clone());
-                    let ports = 0..plan.publishes.len();
-                    tags.extend(ports.map(|port| core.route.filter_tag(filter, port)));
-                }
-            }
-        }
+        let plan = &core.plan;
+        let (filters, outputs) = core.route.behind_input(input);
+        let filters = filters.into_iter().map(|filter| plan.filters[filter].name.clone());
+        let outputs = outputs.into_iter().map(|output| plan.outputs[output].name.clone());
+        let way = [plan.inputs[input].name.clone()].into_iter().chain(filters).chain(outputs);
+        let way = way.collect();
         InputTelemetry { core, log, started, way }
     }
 }
@@ -57,7 +50,11 @@ impl Telemetry for InputTelemetry {
                     ("queue_events", depth.events as u64),
                     ("queue_bytes", depth.bytes as u64),
                     ("queue_max_bytes", plan.buffer.memory.bytes()),
+                    ("queue_in_hand_events", depth.in_hand_events as u64),
                     ("queue_oldest_millis", depth.oldest_millis),
+                    ("queue_unanswered_millis", depth.unanswered_millis),
+                    ("queue_failing_millis", depth.failing_millis),
+                    ("queue_failed_attempts", u64::from(depth.attempts)),
                     ("queue_full", u64::from(queue.is_full())),
                 ],
                 ..Reading::default()
@@ -77,13 +74,17 @@ impl Telemetry for InputTelemetry {
 }
 
 fn engine(core: &Core, started: Instant) -> Reading {
-    let health = &core.health;
-    let panics = health.panics.lock().clone();
+    let mended = core.mending.read();
+    let sum = |of: fn(&NodeMended) -> u64| mended.nodes.iter().map(of).sum();
+    let mut panics = Tally::new();
+    for (plugin, times) in mended.nodes.iter().flat_map(|node| &node.panics) {
+        count(&mut panics, plugin, *times);
+    }
     Reading {
         kind: "engine",
         counters: vec![
-            ("restarts_count", health.restarts.load(Ordering::Relaxed)),
-            ("retries_count", health.retries.load(Ordering::Relaxed)),
+            ("restarts_count", sum(|node| node.restarts)),
+            ("retries_count", sum(|node| node.retries)),
             ("panics_count", panics.iter().map(|(_, count)| count).sum()),
             ("lost_receipts_count", core.losses.load(Ordering::Relaxed)),
         ],
@@ -98,16 +99,14 @@ fn engine(core: &Core, started: Instant) -> Reading {
 }
 
 fn node(line: Line) -> Reading {
-    let role = match line.role {
-        Role::Input => "input",
-        Role::Filter => "filter",
-        Role::Output => "output",
-        Role::Unmatched => "unmatched",
-    };
     let sum = |tally: &[(&str, u64)]| tally.iter().map(|(_, count)| count).sum();
     Reading {
         kind: "node",
-        names: vec![("node", line.node), ("role", role.into()), ("tenant", line.tenant)],
+        names: vec![
+            ("node", line.node),
+            ("role", line.role.word().into()),
+            ("tenant", line.tenant),
+        ],
         counters: vec![
             ("in_events", line.taken),
             ("in_bytes", line.bytes),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dpipe_config::plan::{DEFAULT_TENANT, Plan, TenantLimits};
+use dpipe_config::plan::{DEFAULT_TENANT, Plan, TenantLimits, TenantSource};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
@@ -19,11 +19,51 @@ pub(crate) struct Tenant {
     rate: Option<Rate>,
     /// By node: inputs, filters, outputs, and then the tags that nobody takes.
     books: Box<[Book]>,
+    /// By filter: how many lanes have put aside what it should do for this tenant.
+    rests: Box<[AtomicUsize]>,
 }
 
 impl Tenant {
     pub(crate) fn book(&self, node: usize) -> &Book {
         &self.books[node]
+    }
+
+    /// Whether the inputs that feed this filter should wait, because it does nothing for this tenant
+    /// at the moment.
+    pub(crate) fn rests_at(&self, filter: usize) -> bool {
+        self.rests[filter].load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn begin_rest(&self, filter: usize) {
+        self.rests[filter].fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn end_rest(&self, filter: usize) {
+        self.rests[filter].fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// A tenant with nothing around it.
+    #[cfg(test)]
+    pub(crate) fn alone(name: &str) -> Self {
+        let (name, limits) = (name.into(), TenantLimits::default());
+        Tenant::new(name, &limits, usize::MAX, 1, 1)
+    }
+
+    fn new(
+        name: Arc<str>,
+        limits: &TenantLimits,
+        bytes: usize,
+        nodes: usize,
+        filters: usize,
+    ) -> Self {
+        Tenant {
+            name,
+            bytes: Budget::new(bytes),
+            turns: Turns::default(),
+            rate: (limits.events_per_second > 0).then(|| Rate::new(limits.events_per_second)),
+            books: (0..nodes).map(|_| Book::default()).collect(),
+            rests: (0..filters).map(|_| AtomicUsize::new(0)).collect(),
+        }
     }
 
     /// Whether the rate allows reading now.
@@ -54,12 +94,10 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    pub(crate) fn begin(&self) {
+    /// Begins a turn; it ends when what is returned is dropped, by a panic too.
+    pub(crate) fn begin(&self) -> Turn<'_> {
         self.begun.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn end(&self) {
-        self.ended.fetch_add(1, Ordering::AcqRel);
+        Turn(self)
     }
 
     /// How many have ended.
@@ -70,6 +108,15 @@ impl Turns {
     /// Whether no chunk was on a lane at any moment since `ended` was asked for.
     pub(crate) fn none_since(&self, ended: u64) -> bool {
         self.begun.load(Ordering::Acquire) == ended
+    }
+}
+
+/// A chunk on a lane.
+pub(crate) struct Turn<'a>(&'a Turns);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -140,6 +187,7 @@ impl Rate {
 /// Every tenant there is. Tenants taken from paths join when their first file is seen.
 pub(crate) struct Tenants {
     nodes: usize,
+    filters: usize,
     default_bytes: usize,
     configured: HashMap<Arc<str>, TenantLimits>,
     /// How many may join by paths: each has books, metrics and dead letters.
@@ -162,13 +210,11 @@ impl Tenants {
             plan.tenants.iter().map(|t| (t.name.clone(), t.limits.clone())).collect();
         // Of one tenant alone there is nobody to protect.
         let alone = configured.len() <= 1
-            && plan
-                .inputs
-                .iter()
-                .all(|input| matches!(&input.tenant, dpipe_config::plan::TenantSource::Named(_)));
+            && plan.inputs.iter().all(|input| matches!(&input.tenant, TenantSource::Named(_)));
         let default_bytes = if alone { half * 2 } else { half };
         let tenants = Tenants {
             nodes,
+            filters: plan.filters.len(),
             default_bytes,
             configured,
             from_paths_max: plan.limits.tenants_max,
@@ -176,6 +222,11 @@ impl Tenants {
         };
         for tenant in &plan.tenants {
             tenants.get(&tenant.name);
+        }
+        for input in &plan.inputs {
+            if let TenantSource::Named(name) = &input.tenant {
+                tenants.get(name);
+            }
         }
         tenants
     }
@@ -220,13 +271,8 @@ impl Tenants {
         let name: Arc<str> = name.into();
         let limits = self.configured.get(&name).cloned().unwrap_or_default();
         let bytes = limits.bytes_in_flight.map_or(self.default_bytes, |b| b.bytes() as usize);
-        let tenant = Arc::new(Tenant {
-            name: name.clone(),
-            bytes: Budget::new(bytes),
-            turns: Turns::default(),
-            rate: (limits.events_per_second > 0).then(|| Rate::new(limits.events_per_second)),
-            books: (0..self.nodes).map(|_| Book::default()).collect(),
-        });
+        let tenant = Tenant::new(name.clone(), &limits, bytes, self.nodes, self.filters);
+        let tenant = Arc::new(tenant);
         joined.by_name.insert(name, tenant.clone());
         tenant
     }
@@ -250,10 +296,10 @@ mod tests {
         let turns = Turns::default();
         assert!(turns.none_since(turns.ended()));
         let before = turns.ended();
-        turns.begin();
+        let turn = turns.begin();
         assert!(!turns.none_since(before));
         let during = turns.ended();
-        turns.end();
+        drop(turn);
         assert!(!turns.none_since(before) && !turns.none_since(during));
         assert!(turns.none_since(turns.ended()));
     }

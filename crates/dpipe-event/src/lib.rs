@@ -34,6 +34,6 @@ pub use origin::{Origin, logfile_name};
 pub use path::{Path, PathError, Segment};
 pub use receipt::{Progress, Receipt};
 pub use record::{Record, RecordKey, RecordWriter};
-pub use split::Parts;
+pub use split::{Divided, Parts};
 pub use time::{Civil, Timestamp};
 pub use value::{Entries, Text, Value};

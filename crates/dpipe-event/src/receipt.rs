@@ -1,9 +1,11 @@
 //! Receipts: what travels with a batch and tells its input when every output has it.
 //!
 //! A receipt has one share per holder. Each holder ends its share by [`Receipt::settle`], which
-//! says: delivered, dead-lettered, or dropped for a counted reason. A share that is dropped without
-//! that (a bug, a panic, an exit) makes the whole receipt lost: the position of its stream then
-//! never moves past it, and the next start reads those bytes again.
+//! says: delivered, dead-lettered, or dropped for a counted reason; or by [`Receipt::abandon`], which
+//! says: not delivered, and nobody tries any more, because the run ends. A share that is dropped
+//! without either (a bug, a panic) makes the whole receipt lost, which is counted. Past a receipt
+//! that is abandoned or lost the position of its stream never moves, and the next start reads those
+//! bytes again.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -35,13 +37,14 @@ struct Entry {
 /// One share of the proof that a batch has arrived everywhere.
 pub struct Receipt {
     slip: Arc<Slip>,
-    settled: bool,
+    ended: bool,
 }
 
 struct Slip {
     progress: Arc<Progress>,
     ticket: u64,
     lost: AtomicBool,
+    abandoned: AtomicBool,
     /// Given back when the last share ends: credits, for one.
     _held: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -72,9 +75,14 @@ impl Progress {
         let mut state = self.state.lock();
         let ticket = state.first_ticket + state.open.len() as u64;
         state.open.push_back(Entry { end, done: false });
-        let slip =
-            Slip { progress: self.clone(), ticket, lost: AtomicBool::new(false), _held: held };
-        Receipt { slip: Arc::new(slip), settled: false }
+        let slip = Slip {
+            progress: self.clone(),
+            ticket,
+            lost: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            _held: held,
+        };
+        Receipt { slip: Arc::new(slip), ended: false }
     }
 
     /// The position before which everything is settled.
@@ -95,13 +103,13 @@ impl Progress {
         self.state.lock().lost
     }
 
-    fn end(&self, ticket: u64, lost: bool) {
+    fn end(&self, ticket: u64, lost: bool, abandoned: bool) {
         {
             let mut state = self.state.lock();
             if lost {
                 state.lost += 1;
                 self.losses.fetch_add(1, Ordering::Relaxed);
-            } else {
+            } else if !abandoned {
                 let index = (ticket - state.first_ticket) as usize;
                 state.open[index].done = true;
             }
@@ -125,20 +133,28 @@ impl Receipt {
 
     /// Ends this share: what it stands for has arrived, or its end was counted.
     pub fn settle(mut self) {
-        self.settled = true;
+        self.ended = true;
+    }
+
+    /// Ends this share though what it stands for has not arrived, because the run ends and nobody
+    /// tries any more. The position stays before it; it is no loss, since that is what keeps the
+    /// bytes to be read again.
+    pub fn abandon(mut self) {
+        self.slip.abandoned.store(true, Ordering::Release);
+        self.ended = true;
     }
 }
 
 impl Clone for Receipt {
     /// A further share, to be settled by itself.
     fn clone(&self) -> Self {
-        Receipt { slip: self.slip.clone(), settled: false }
+        Receipt { slip: self.slip.clone(), ended: false }
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.ended {
             self.slip.lost.store(true, Ordering::Release);
         }
     }
@@ -146,7 +162,9 @@ impl Drop for Receipt {
 
 impl Drop for Slip {
     fn drop(&mut self) {
-        self.progress.end(self.ticket, self.lost.load(Ordering::Acquire));
+        let (lost, abandoned) = (&self.lost, &self.abandoned);
+        let (lost, abandoned) = (lost.load(Ordering::Acquire), abandoned.load(Ordering::Acquire));
+        self.progress.end(self.ticket, lost, abandoned);
     }
 }
 
@@ -200,6 +218,25 @@ mod tests {
         drop(lost);
         share.settle();
         next.settle();
+        assert_eq!((stream.settled(), stream.lost_receipts()), (0, 1));
+    }
+
+    #[test]
+    fn an_abandoned_share_keeps_the_position_and_is_no_loss() {
+        let losses = Arc::new(AtomicU64::new(0));
+        let stream = Progress::counting(0, losses.clone(), || {});
+        let first = stream.open(5, None);
+        let share = first.clone();
+        let next = stream.open(9, None);
+        first.abandon();
+        share.settle();
+        next.settle();
+        assert_eq!((stream.settled(), stream.lost_receipts()), (0, 0));
+        assert_eq!(losses.load(Ordering::Relaxed), 0);
+        // A share that was lost besides is a loss all the same.
+        let last = stream.open(12, None);
+        drop(last.clone());
+        last.abandon();
         assert_eq!((stream.settled(), stream.lost_receipts()), (0, 1));
     }
 

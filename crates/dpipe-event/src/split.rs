@@ -29,11 +29,20 @@ impl Parts {
     }
 }
 
+/// What came of splitting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Divided {
+    /// Events that there are more than before.
+    pub born: usize,
+    /// Events that could not be split.
+    pub unsplit: usize,
+}
+
 impl Batch {
     /// Splits events: `cut` says which parts there are of a selected event, and for each of them
     /// there is a copy of the event in its place, in order, which `edit` makes of the copy, the
     /// part's number from 0, and its text. An event without parts stays as it is; as does one of
-    /// which `edit` says that it could not: so many are returned.
+    /// which `edit` says that it could not. The caller counts the events that are born.
     ///
     /// The copies share the bytes of the event and have its edits, its time and its metadata, but
     /// each an id of its own, which is the same at each reading.
@@ -42,11 +51,11 @@ impl Batch {
         selection: &Selection,
         mut cut: impl FnMut(&EventRef<'_>, &mut Parts),
         mut edit: impl FnMut(&mut EventMut<'_>, u32, &[u8]) -> bool,
-    ) -> usize {
+    ) -> Divided {
         let whole = std::mem::take(&mut self.slots);
         self.slots.reserve(whole.len());
         let mut parts = Parts::default();
-        let mut unsplit = 0;
+        let mut divided = Divided::default();
         for (index, slot) in whole.iter().enumerate() {
             parts.clear();
             if selection.contains(index) {
@@ -63,15 +72,16 @@ impl Batch {
                 let index = self.slots.len() - 1;
                 if !edit(&mut EventMut { batch: self, index }, number, part) {
                     self.slots.truncate(first);
-                    unsplit += 1;
+                    divided.unsplit += 1;
                     break;
                 }
             }
-            if self.slots.len() == first {
-                self.slots.push(*slot);
+            match self.slots.len() - first {
+                0 => self.slots.push(*slot),
+                parts => divided.born += parts - 1,
             }
         }
-        unsplit
+        divided
     }
 }
 
@@ -147,7 +157,7 @@ mod tests {
     }
 
     /// Splits by the elements of an array, each in its place.
-    fn split_by(batch: &mut Batch, field: &str) -> usize {
+    fn split_by(batch: &mut Batch, field: &str) -> Divided {
         let field = path(field);
         batch.split(
             &Selection::All,
@@ -168,7 +178,7 @@ mod tests {
             [r#"{"n":1,"a":[1,{"b":2}]}"#, r#"{"n":2}"#, r#"{"n":3,"a":[]}"#, r#"{"a":[3]}"#];
         let mut batch = batch(&lines.map(str::to_owned));
         let bytes = batch.raw_bytes();
-        assert_eq!(split_by(&mut batch, "a"), 0);
+        assert_eq!(split_by(&mut batch, "a"), Divided { born: 1, unsplit: 0 });
         assert_eq!(
             bodies(&batch),
             [r#"{"n":1,"a":1}"#, r#"{"n":1,"a":{"b":2}}"#, lines[1], lines[2], r#"{"a":3}"#]
@@ -203,12 +213,12 @@ mod tests {
     #[test]
     fn an_event_that_cannot_be_edited_stays_whole() {
         let mut batch = batch(&[r#"{"a":[1,2]}"#.to_owned(), r#"{"a":[3]}"#.to_owned()]);
-        let unsplit = batch.split(
+        let divided = batch.split(
             &Selection::All,
             |_, parts| (0..3).for_each(|_| parts.push(|_| ())),
             |event, number, _| number < 2 && event.set(&path("b"), NewValue::Null),
         );
-        assert_eq!(unsplit, 2);
+        assert_eq!(divided.unsplit, 2);
         assert_eq!(bodies(&batch), [r#"{"a":[1,2]}"#, r#"{"a":[3]}"#]);
     }
 

@@ -54,6 +54,12 @@ impl ShutdownHandle {
         });
     }
 
+    /// Whether the signal was given.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        *self.0.borrow() >= Stage::Stopping
+    }
+
     /// Says that there is no more time to wait.
     pub fn abandon(&self) {
         self.0.send_replace(Stage::Abandoning);

@@ -44,6 +44,8 @@ pub trait Step: Send {
 pub struct StepContext {
     /// The wall clock when the batch came to the filter.
     pub now: Timestamp,
+    /// Events that the step made beyond those that it was given, such as copies.
+    pub born: u64,
     /// Events that the step removed from the batch, by reason.
     pub filtered: Vec<(&'static str, u64)>,
     /// Events that live, but that something was odd about, by what it was.
@@ -68,6 +70,12 @@ pub struct Refused {
 }
 
 impl StepContext {
+    /// Counts events that the step made beyond those that it was given: of an event that it split
+    /// into three, two. Without this the books show that there are more events than came.
+    pub fn born(&mut self, count: usize) {
+        self.born += count as u64;
+    }
+
     /// Hands over events that the step took out of the batch, to become dead letters.
     pub fn refuse(&mut self, events: Batch, kind: &'static str, reason: String) {
         self.refused.push(Refused { events, kind, reason });

@@ -33,8 +33,12 @@ pub(crate) fn start() -> LogRing {
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| {
         // Panics of plugins are caught, counted and said by the engine, with the node they are of;
-        // here it is enough to say where.
-        tracing::debug!("{panic}");
+        // for them it is enough to say where. Of all others nobody else will speak.
+        if dpipe_engine::panic_is_caught() {
+            tracing::debug!("{panic}");
+        } else {
+            tracing::error!("{panic}");
+        }
     }));
     ring
 }

@@ -27,10 +27,22 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the pipeline of a configuration.
+    ///
+    /// SIGINT, SIGTERM and SIGHUP end it in order: inputs stop, lanes drain, outputs flush. A second
+    /// one ends it at once, which loses nothing that can be read again. (A SIGHUP that is ignored
+    /// from the start, as under nohup, stays ignored.) At the end the books are printed.
+    ///
+    /// It exits with 0 if it was told to stop, if all inputs are exhausted, or if nobody reads its
+    /// standard output any more; with 2 if the configuration is wrong; and with 1 if it could not
+    /// start, an input was given up, events are lost that cannot be read again, or the books do not
+    /// balance.
     Run {
         /// The configuration file.
         config: PathBuf,
-        /// End when all inputs are exhausted, and print the books.
+        /// End when all inputs are exhausted.
+        ///
+        /// It then also exits with 1 if inputs left something out, such as a damaged file or one whose
+        /// path names no tenant, or if not everything has arrived. Dead letters do not count.
         #[arg(long)]
         batch: bool,
         /// How long an orderly end may take after a signal, in seconds.

@@ -181,6 +181,31 @@ fn shutdown_needs_the_token() {
 }
 
 #[test]
+fn while_it_stops_it_takes_no_more_orders_and_still_tells() {
+    let stopping = || Fake { stopping: true.into(), ..Fake::default() };
+    let right = format!("Bearer {TOKEN}");
+    for uri in ["/admin/shutdown", "/admin/reload"] {
+        let answer = post(uri).with("authorization", &right).of(stopping()).answer();
+        assert_eq!((answer.status, &answer.json()["error"]), (503, &json!("dpipe is stopping")));
+        assert_eq!(post(uri).of(stopping()).status(), 401);
+    }
+    for uri in ["/admin/ping", "/admin/pools", "/admin/ledger", "/metrics", "/health"] {
+        assert_eq!(get(uri).of(stopping()).status(), 200, "{uri}");
+    }
+}
+
+#[test]
+fn pools_tell_who_has_what_and_since_when() {
+    let pools = get("/admin/pools").json();
+    assert_eq!(pools["outputs"][0]["in_hand_events"], 2);
+    assert_eq!(pools["outputs"][0]["attempts"], 4);
+    assert_eq!(pools["outputs"][0]["last_error"], "connection refused");
+    assert_eq!(pools["lanes"][0]["chunks"], 1);
+    assert_eq!(pools["filters"][0]["last_error"], "index out of bounds");
+    assert_eq!(pools["dead_letters"]["letters"], 3);
+}
+
+#[test]
 fn what_changes_anything_is_not_for_get() {
     let right = format!("Bearer {TOKEN}");
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {

@@ -116,6 +116,20 @@ outputs: { out: { type: collect, match: in, into: refusing, refuse: 6 } }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_output_is_not_believed_that_refuses_more_than_it_got() {
+    let world = World::new();
+    let config = "
+inputs: { in: { type: lines, count: 10 } }
+outputs:
+  out: { type: collect, match: in, into: refusing-wrongly, refuse: 6, refuses_wrongly: true }
+";
+    let report = world.batch(config).await;
+    assert_balanced(&report);
+    assert_eq!(term(&report, "out", Role::Output, |line| line.delivered), 9);
+    assert_eq!(world.dead("default").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_stuck_output_has_not_taken_is_read_again_at_the_next_start() {
     let world = World::new();
     let stuck = "
@@ -134,6 +148,7 @@ outputs:
     assert!(handle.ledger().balances());
     handle.shutdown();
     let report = run.await.unwrap();
+    assert_balanced(&report);
     assert!(!report.drained);
     assert!(collected("restart").is_empty());
     let report = world.batch(&stuck.replace("stuck: true", "stuck: false")).await;
@@ -171,7 +186,7 @@ outputs:
     }
     handle.shutdown();
     let report = run.await.unwrap();
-    assert!(report.ledger.lines.iter().all(|line| line.missing == 0));
+    assert_balanced(&report);
     let dropped = term(&report, "out", Role::Output, |line| line.dropped[0].1);
     assert!(dropped > 900, "{dropped}");
 }

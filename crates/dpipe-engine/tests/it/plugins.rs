@@ -1,11 +1,11 @@
 //! Plugins for the tests of the engine.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dpipe_event::{Batch, Builder, EventRef, Frame, JsonLimits, Path, Selection, StreamId};
+use dpipe_event::{Batch, Builder, EventRef, Frame, JsonLimits, Parts, Path, Selection, StreamId};
 use dpipe_plugin::*;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
@@ -16,6 +16,7 @@ pub(crate) const REGISTRY: Registry = Registry {
     decoders: &[Entry::decoder::<JsonLines>("//! JSON.")],
     encoders: &[Entry::encoder::<Bodies>("//! Bodies.")],
     steps: &[
+        Entry::step::<Double>("//! Makes two of each."),
         Entry::step::<DropOdd>("//! Drops odd numbers."),
         Entry::step::<PanicOn>("//! Panics on a number."),
         Entry::step::<Parity>("//! Splits by parity."),
@@ -24,7 +25,7 @@ pub(crate) const REGISTRY: Registry = Registry {
 };
 
 /// Sends `count` lines `{"n":i}` in chunks, from where it stood; `files` of them at once.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Lines {
     pub(crate) count: u64,
@@ -32,14 +33,56 @@ pub(crate) struct Lines {
     pub(crate) per_chunk: u64,
     pub(crate) broken_every: u64,
     pub(crate) fail_first: usize,
+    /// Fails each time, once it has sent so many lines.
+    pub(crate) fail_after: Option<u64>,
     pub(crate) endless: bool,
+    /// Reads nothing until this is healed, if it is named.
+    pub(crate) waits_for: String,
+    /// Its level is `memory`: nobody can read the lines again.
+    pub(crate) volatile: bool,
+    /// Gives up sending a chunk before it is sent.
+    pub(crate) drops_sends: bool,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        let files = vec!["a.log".to_owned()];
-        Lines { count: 10, files, per_chunk: 4, broken_every: 0, fail_first: 0, endless: false }
+        Lines {
+            count: 10,
+            files: vec!["a.log".to_owned()],
+            per_chunk: 4,
+            broken_every: 0,
+            fail_first: 0,
+            fail_after: None,
+            endless: false,
+            waits_for: String::new(),
+            volatile: false,
+            drops_sends: false,
+        }
     }
+}
+
+/// What happened to plugins, in order, by what their node's name begins with, up to a `_`.
+static LOGS: LazyLock<Mutex<HashMap<String, Vec<String>>>> = LazyLock::new(Mutex::default);
+
+fn record(node: &str, what: &str) {
+    let log = node.split('_').next().unwrap_or_default();
+    LOGS.lock().entry(log.to_owned()).or_default().push(what.to_owned());
+}
+
+pub(crate) fn logged(log: &str) -> Vec<String> {
+    LOGS.lock().get(log).cloned().unwrap_or_default()
+}
+
+/// Names of plugins that no longer panic.
+static HEALED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+
+/// Lets plugins that are to panic until this was said work well.
+pub(crate) fn heal(name: &str) {
+    HEALED.lock().insert(name.to_owned());
+}
+
+fn is_ill(panic_until: &str) -> bool {
+    !panic_until.is_empty() && !HEALED.lock().contains(panic_until)
 }
 
 /// How often inputs were started, by node.
@@ -51,17 +94,10 @@ impl InputConfig for Lines {
 
 impl InputSpec for Lines {
     fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Input>, BuildError> {
-        Ok(Box::new(RunningLines {
-            count: self.count,
-            files: self.files.clone(),
-            per_chunk: self.per_chunk,
-            broken_every: self.broken_every,
-            fail_first: self.fail_first,
-            endless: self.endless,
-        }))
+        Ok(Box::new(RunningLines(self.clone())))
     }
     fn level(&self) -> Level {
-        Level::EndToEnd
+        if self.volatile { Level::Memory } else { Level::EndToEnd }
     }
     fn ends(&self) -> bool {
         !self.endless
@@ -71,13 +107,13 @@ impl InputSpec for Lines {
     }
 }
 
-struct RunningLines {
-    count: u64,
-    files: Vec<String>,
-    per_chunk: u64,
-    broken_every: u64,
-    fail_first: usize,
-    endless: bool,
+struct RunningLines(Lines);
+
+impl std::ops::Deref for RunningLines {
+    type Target = Lines;
+    fn deref(&self) -> &Lines {
+        &self.0
+    }
 }
 
 impl RunningLines {
@@ -119,10 +155,22 @@ impl RunningLines {
                     };
                     let buffer = text.into_bytes().into();
                     let chunk = Chunk { buffer, offset: first, end: offset, cut: Cut::Lines };
-                    stream.send(chunk, credit).await;
+                    let sending = stream.send(chunk, credit);
+                    if self.drops_sends {
+                        drop(sending);
+                    } else {
+                        sending.await;
+                    }
                 }
                 first = offset;
             }
+            if self.fail_after == Some(n) {
+                return Err(InputError { message: "failing on purpose".into(), source: None });
+            }
+        }
+        if self.endless {
+            shutdown.given().await;
+            record(&context.node, "the input is told to stop");
         }
         while stream.progress().open_receipts() > 0 && stream.progress().lost_receipts() == 0 {
             tokio::select! {
@@ -132,6 +180,7 @@ impl RunningLines {
         }
         let settled = stream.settled().max(saved).to_string();
         context.checkpoints.save(&[(file.to_owned(), Some(settled))]).unwrap();
+        record(&context.node, "the checkpoint is saved");
         Ok(())
     }
 }
@@ -139,7 +188,7 @@ impl RunningLines {
 impl Input for RunningLines {
     fn run(
         self: Box<Self>,
-        mut context: InputContext,
+        context: InputContext,
     ) -> BoxFuture<'static, Result<Ended, InputError>> {
         Box::pin(async move {
             let starts = {
@@ -149,12 +198,14 @@ impl Input for RunningLines {
                 *count
             };
             assert!(starts > self.fail_first, "failing on purpose");
+            while is_ill(&self.waits_for) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             let all = self.files.iter().map(|file| self.one(&context, file));
             for done in join_all(all.collect()).await {
                 done?;
             }
             if self.endless {
-                context.shutdown.given().await;
                 return Ok(Ended::Stopped);
             }
             Ok(Ended::Exhausted)
@@ -183,11 +234,15 @@ async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     .await
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct JsonLines {
     /// A number that makes the decoder panic.
     pub(crate) panic_on: Option<i64>,
+    /// Panics over everything until it is healed by this name.
+    pub(crate) panic_until: String,
+    /// Pushes two events of each line.
+    pub(crate) twice: bool,
 }
 
 impl DecoderConfig for JsonLines {
@@ -196,27 +251,34 @@ impl DecoderConfig for JsonLines {
 
 impl DecoderSpec for JsonLines {
     fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Decoder>, BuildError> {
-        Ok(Box::new(RunningJson(self.panic_on)))
+        Ok(Box::new(RunningJson(self.clone())))
     }
 }
 
-struct RunningJson(Option<i64>);
+struct RunningJson(JsonLines);
 
 impl Decoder for RunningJson {
     fn decode(&mut self, frame: &Frame<'_>, events: &mut Builder) -> Result<(), DecodeError> {
-        if let Some(n) = self.0 {
+        assert!(!is_ill(&self.0.panic_until), "a broken codec");
+        if let Some(n) = self.0.panic_on {
             assert_ne!(frame.bytes, format!("{{\"n\":{n}}}").as_bytes(), "a bad line");
         }
-        events
-            .push_json(frame, 0..frame.bytes.len(), &JsonLimits::default())
-            .map(drop)
-            .map_err(|error| DecodeError::new("bad_json", error.to_string()))
+        for _ in 0..=usize::from(self.0.twice) {
+            events
+                .push_json(frame, 0..frame.bytes.len(), &JsonLimits::default())
+                .map(drop)
+                .map_err(|error| DecodeError::new("bad_json", error.to_string()))?;
+        }
+        Ok(())
     }
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Bodies {}
+pub(crate) struct Bodies {
+    /// A number that makes the encoder panic.
+    pub(crate) panic_on: Option<i64>,
+}
 
 impl EncoderConfig for Bodies {
     const NAME: &'static str = "bodies";
@@ -227,16 +289,19 @@ pub(crate) static ENCODED: AtomicUsize = AtomicUsize::new(0);
 
 impl EncoderSpec for Bodies {
     fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Encoder>, BuildError> {
-        Ok(Box::new(RunningBodies))
+        Ok(Box::new(RunningBodies(self.clone())))
     }
 }
 
-struct RunningBodies;
+struct RunningBodies(Bodies);
 
 impl Encoder for RunningBodies {
     fn encode(&self, event: &EventRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        ENCODED.fetch_add(1, Ordering::Relaxed);
+        if self.0.panic_on.is_none() {
+            ENCODED.fetch_add(1, Ordering::Relaxed);
+        }
         event.write_json(out);
+        assert_ne!(Some(number(event)), self.0.panic_on, "a number it cannot write");
         Ok(())
     }
 }
@@ -268,10 +333,14 @@ impl Step for RunningDropOdd {
     }
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PanicOn {
-    pub(crate) n: i64,
+    pub(crate) n: Option<i64>,
+    /// Panics over everything until it is healed by this name.
+    pub(crate) panic_until: String,
+    /// Only over events of this tenant, if one is named.
+    pub(crate) tenant: String,
 }
 
 impl StepConfig for PanicOn {
@@ -279,16 +348,54 @@ impl StepConfig for PanicOn {
 }
 
 impl StepSpec for PanicOn {
-    fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Step>, BuildError> {
-        Ok(Box::new(RunningPanicOn(self.n)))
+    fn build(&self, context: &BuildContext<'_>) -> Result<Box<dyn Step>, BuildError> {
+        Ok(Box::new(RunningPanicOn(self.clone(), context.node.to_owned())))
     }
 }
 
-struct RunningPanicOn(i64);
+struct RunningPanicOn(PanicOn, String);
 
 impl Step for RunningPanicOn {
     fn run(&mut self, batch: &mut Batch, _: &Selection, _: &mut StepContext) {
-        assert!(batch.iter().all(|event| number(&event) != self.0), "a poisonous event");
+        let PanicOn { n, panic_until, tenant } = &self.0;
+        if tenant.is_empty() || **tenant == *batch.origin().tenant {
+            assert!(!is_ill(panic_until), "a broken step");
+        }
+        assert!(batch.iter().all(|event| Some(number(&event)) != *n), "a poisonous event");
+    }
+    fn close(&mut self, _: &mut StepContext) {
+        record(&self.1, "the step is closed");
+    }
+}
+
+/// Makes two of each event, and says so or does not.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Double {
+    pub(crate) silently: bool,
+}
+
+impl StepConfig for Double {
+    const NAME: &'static str = "double";
+}
+
+impl StepSpec for Double {
+    fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Step>, BuildError> {
+        Ok(Box::new(RunningDouble { silently: self.silently }))
+    }
+}
+
+struct RunningDouble {
+    silently: bool,
+}
+
+impl Step for RunningDouble {
+    fn run(&mut self, batch: &mut Batch, selection: &Selection, context: &mut StepContext) {
+        let cut = |_: &EventRef<'_>, parts: &mut Parts| (0..2).for_each(|_| parts.push(|_| ()));
+        let divided = batch.split(selection, cut, |_, _, _| true);
+        if !self.silently {
+            context.born(divided.born);
+        }
     }
 }
 
@@ -324,7 +431,7 @@ impl Step for RunningParity {
 pub(crate) static COLLECTED: LazyLock<Mutex<HashMap<String, Vec<i64>>>> =
     LazyLock::new(Mutex::default);
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Collect {
     /// The name under which it collects.
@@ -333,14 +440,43 @@ pub(crate) struct Collect {
     pub(crate) retry_first: usize,
     /// A number that is refused.
     pub(crate) refuse: Option<i64>,
+    /// Names what it refuses twice, and an event that there is not.
+    pub(crate) refuses_wrongly: bool,
     /// A number that makes the output panic.
     pub(crate) panic_on: Option<i64>,
+    /// Panics over everything until it is healed by this name.
+    pub(crate) panic_until: String,
+    /// Panics when it is flushed and not when it is written to.
+    pub(crate) in_flush: bool,
     /// Holds everything until it is flushed.
     pub(crate) hold: bool,
+    /// For so long, at most.
+    pub(crate) hold_millis: u64,
     /// Never answers.
     pub(crate) stuck: bool,
+    /// Nobody reads what it writes, from the second parcel on.
+    pub(crate) closes: bool,
     /// Has its events encoded.
     pub(crate) encoded: bool,
+}
+
+impl Default for Collect {
+    fn default() -> Self {
+        Collect {
+            into: String::new(),
+            retry_first: 0,
+            refuse: None,
+            refuses_wrongly: false,
+            panic_on: None,
+            panic_until: String::new(),
+            in_flush: false,
+            hold: false,
+            hold_millis: 20,
+            stuck: false,
+            closes: false,
+            encoded: false,
+        }
+    }
 }
 
 impl OutputConfig for Collect {
@@ -348,15 +484,12 @@ impl OutputConfig for Collect {
 }
 
 impl OutputSpec for Collect {
-    fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Output>, BuildError> {
+    fn build(&self, context: &BuildContext<'_>) -> Result<Box<dyn Output>, BuildError> {
         Ok(Box::new(RunningCollect {
-            into: self.into.clone(),
-            retry_first: self.retry_first,
-            refuse: self.refuse,
-            panic_on: self.panic_on,
-            hold: self.hold,
-            stuck: self.stuck,
+            config: self.clone(),
+            node: context.node.to_owned(),
             held: Vec::new(),
+            written: 0,
         }))
     }
     fn default_encoder(&self) -> Option<&'static str> {
@@ -366,52 +499,84 @@ impl OutputSpec for Collect {
         "collected".into()
     }
     fn flush_policy(&self) -> Option<Flush> {
-        let age = Duration::from_millis(20);
+        let age = Duration::from_millis(self.hold_millis);
         self.hold.then_some(Flush { bytes: usize::MAX, age, when_idle: false })
     }
 }
 
 struct RunningCollect {
-    into: String,
-    retry_first: usize,
-    refuse: Option<i64>,
-    panic_on: Option<i64>,
-    hold: bool,
-    stuck: bool,
+    config: Collect,
+    node: String,
     held: Vec<i64>,
+    written: usize,
+}
+
+impl RunningCollect {
+    fn panic_over(&self, numbers: &[i64]) {
+        assert!(!is_ill(&self.config.panic_until), "a broken output");
+        let is_bad = |n: &i64| Some(*n) == self.config.panic_on;
+        assert!(!numbers.iter().any(is_bad), "a number it cannot bear");
+    }
+
+    fn collect(&self, numbers: Vec<i64>) {
+        COLLECTED.lock().entry(self.config.into.clone()).or_default().extend(numbers);
+    }
 }
 
 impl Output for RunningCollect {
     fn write<'a>(&'a mut self, parcel: &'a Parcel) -> BoxFuture<'a, Written> {
         Box::pin(async move {
-            if self.stuck {
+            if self.config.stuck {
                 std::future::pending::<()>().await;
             }
-            if self.retry_first > 0 {
-                self.retry_first -= 1;
+            self.written += 1;
+            if self.config.closes && self.written > 1 {
+                return Written::Closed;
+            }
+            if self.config.retry_first > 0 {
+                self.config.retry_first -= 1;
                 let after = Some(Duration::from_millis(1));
                 return Written::Retry { after, reason: "not yet".into() };
             }
             let numbers: Vec<i64> = parcel.batch().iter().map(|event| number(&event)).collect();
-            assert!(!numbers.iter().any(|n| Some(*n) == self.panic_on), "a number it cannot bear");
-            let refused: Vec<Refusal> = numbers
+            if !self.config.in_flush {
+                self.panic_over(&numbers);
+            }
+            let is_refused = |n: i64| Some(n) == self.config.refuse;
+            let mut refused: Vec<Refusal> = numbers
                 .iter()
                 .enumerate()
-                .filter(|(_, n)| Some(**n) == self.refuse)
+                .filter(|(_, n)| is_refused(**n))
                 .map(|(index, _)| Refusal { index, kind: "refused", reason: "not this one".into() })
                 .collect();
-            if self.hold {
+            if self.config.refuses_wrongly && !refused.is_empty() {
+                refused
+                    .insert(0, Refusal { index: 10_000, kind: "refused", reason: "nobody".into() });
+                refused.push(refused[1].clone());
+            }
+            if self.config.hold {
                 self.held.extend(numbers);
                 return Written::Held;
             }
-            let taken = numbers.into_iter().filter(|n| Some(*n) != self.refuse);
-            COLLECTED.lock().entry(self.into.clone()).or_default().extend(taken);
+            self.collect(numbers.into_iter().filter(|n| !is_refused(*n)).collect());
             if refused.is_empty() { Written::Delivered } else { Written::Refused(refused) }
         })
     }
 
     fn flush(&mut self) -> BoxFuture<'_, Written> {
-        COLLECTED.lock().entry(self.into.clone()).or_default().append(&mut self.held);
-        Box::pin(async { Written::Delivered })
+        Box::pin(async move {
+            if self.config.in_flush {
+                self.panic_over(&self.held);
+            }
+            record(&self.node, "the output is flushed");
+            let held = std::mem::take(&mut self.held);
+            self.collect(held);
+            Written::Delivered
+        })
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        record(&self.node, "the output is closed");
+        Box::pin(async {})
     }
 }

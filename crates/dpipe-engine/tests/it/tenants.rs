@@ -69,3 +69,37 @@ outputs: { out: { type: collect, match: in, into: rated } }
     // simulated.
     assert!(start.elapsed() >= Duration::from_secs(4), "{:?}", start.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_counts_lines_that_are_no_events_too() {
+    let world = World::new();
+    let config = "
+tenants: { slow: { limits: { events_per_second: 1000 } } }
+inputs: { in: { type: lines, tenant: slow, count: 6000, per_chunk: 100, broken_every: 1 } }
+outputs: { out: { type: collect, match: in, into: rated-broken } }
+";
+    let start = Instant::now();
+    assert_balanced(&world.batch(config).await);
+    assert_eq!(world.dead("slow").len(), 6000);
+    assert!(start.elapsed() >= Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_counts_each_event_that_a_line_gives() {
+    let world = World::new();
+    let config = "
+tenants: { slow: { limits: { events_per_second: 1000 } } }
+inputs:
+  in:
+    type: lines
+    tenant: slow
+    count: 3000
+    per_chunk: 100
+    codec: { type: json_lines, twice: true }
+outputs: { out: { type: collect, match: in, into: rated-twice } }
+";
+    let start = Instant::now();
+    assert_balanced(&world.batch(config).await);
+    assert_eq!(collected("rated-twice").len(), 6000);
+    assert!(start.elapsed() >= Duration::from_secs(4), "{:?}", start.elapsed());
+}

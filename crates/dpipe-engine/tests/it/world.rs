@@ -1,11 +1,12 @@
 //! A data directory, a configuration, and an engine that runs it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dpipe_config::load::{Format, parse};
 use dpipe_config::plan::Plan;
-use dpipe_engine::{Engine, Report, Role, RunOptions};
+use dpipe_engine::{Engine, Ledger, Report, Role, RunOptions};
 use dpipe_env::RealEnv;
 use dpipe_plugin::settings::SourceFile;
 
@@ -38,10 +39,23 @@ impl World {
         self.start(config, options).run().await
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     pub(crate) fn dead(&self, tenant: &str) -> Vec<serde_json::Value> {
         let path = self.dir.path().join(format!("dpipe-data/dead/{tenant}.jsonl"));
         let text = std::fs::read_to_string(path).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// Waits until it is so; where the clock is paused, it goes on meanwhile.
+pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
+    let patience = Instant::now();
+    while !is_so() {
+        assert!(patience.elapsed() < Duration::from_secs(600), "it does not come to pass");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -59,8 +73,23 @@ pub(crate) fn term(
     role: Role,
     term: impl Fn(&dpipe_engine::Line) -> u64,
 ) -> u64 {
-    let lines = report.ledger.lines.iter();
+    term_of(&report.ledger, node, role, term)
+}
+
+/// The same of a ledger.
+pub(crate) fn term_of(
+    ledger: &Ledger,
+    node: &str,
+    role: Role,
+    term: impl Fn(&dpipe_engine::Line) -> u64,
+) -> u64 {
+    let lines = ledger.lines.iter();
     lines.filter(|line| *line.node == *node && line.role == role).map(term).sum()
+}
+
+/// How many events are in a tally.
+pub(crate) fn sum(tally: &dpipe_engine::Tally) -> u64 {
+    tally.iter().map(|(_, events)| events).sum()
 }
 
 pub(crate) fn assert_balanced(report: &Report) {

@@ -337,7 +337,8 @@ impl Fates {
                 parts.push(|part| part.extend_from_slice(body));
             }
         };
-        batch.split(&split, cut, |event, _, body| event.set_body(body).is_ok());
+        let divided = batch.split(&split, cut, |event, _, body| event.set_body(body).is_ok());
+        context.born(divided.born);
     }
 }
 

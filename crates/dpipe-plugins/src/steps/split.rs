@@ -89,7 +89,7 @@ impl Step for Split {
     fn run(&mut self, batch: &mut Batch, selection: &Selection, context: &mut StepContext) {
         let Split { config, bytes_max, json } = self;
         let (mut not_an_array, mut too_many, mut too_large) = (0, 0, 0);
-        let unwritable = batch.split(
+        let divided = batch.split(
             selection,
             |event, parts| {
                 let array = match event.get(&config.field) {
@@ -111,7 +111,8 @@ impl Step for Split {
         context.flagged("not_an_array", not_an_array);
         context.flagged("too_many_elements", too_many);
         context.flagged("too_large", too_large);
-        context.flagged("unwritable", unwritable);
+        context.flagged("unwritable", divided.unsplit);
+        context.born(divided.born);
     }
 }
 

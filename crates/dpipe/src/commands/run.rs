@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use dpipe_admin::{About, AdminServer, PluginNames, Serving};
-use dpipe_engine::{Engine, Handle, RunOptions};
+use dpipe_engine::{Engine, Handle, Report, RunOptions};
 use dpipe_env::RealEnv;
 use dpipe_plugin::{Entry, LogRing};
 use dpipe_plugins::BUILT_IN;
@@ -53,17 +53,23 @@ pub(crate) fn run(
             admin.stop();
         }
         say(&books::print(&report));
-        if !report.drained {
-            say(
-                "not everything that was read has arrived; it will be read again at the next start",
-            );
-        }
-        let good = report.ledger.balances() && report.failed.is_empty();
-        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if is_good(&report, batch) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     });
     // A thread may hang in a write to a pipe that nobody reads; there is nothing left to wait for.
     runtime.shutdown_background();
     code
+}
+
+/// Whether a run did what it was to do.
+fn is_good(report: &Report, batch: bool) -> bool {
+    let is_sound = report.ledger.balances() && report.broken.is_empty() && report.failed.is_empty();
+    // Whoever read our output had enough of it, and so nothing is amiss with what was not written.
+    if report.closed {
+        return is_sound;
+    }
+    let is_lost = report.undelivered.iter().any(|undelivered| undelivered.lost > 0);
+    let is_whole = report.skipped().is_empty() && report.drained;
+    is_sound && !is_lost && report.unwritten_letters == 0 && (is_whole || !batch)
 }
 
 /// Raises the number of open files to what the system allows: each followed file is one.
@@ -112,6 +118,8 @@ fn banner(handle: &Handle, data_dir: &Path, admin: Option<std::net::SocketAddr>)
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal is gone. Until there is something to reload, it ends the run like the others.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -119,6 +127,10 @@ impl Signals {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?,
             terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?,
+            hangup: match hangup_is_ignored() {
+                true => None,
+                false => Some(signal(SignalKind::hangup()).context("SIGHUP cannot be watched")?),
+            },
         })
     }
 
@@ -135,9 +147,25 @@ impl Signals {
     }
 
     async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => drop(hangup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            () = hangup => {}
         }
     }
+}
+
+/// Whether whoever started us wants us to outlive the terminal, as `nohup` does.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The signals count from 1, the bits from 0.
+    ignored.is_some_and(|mask| mask & 1 << (SignalKind::hangup().as_raw_value() - 1) != 0)
 }

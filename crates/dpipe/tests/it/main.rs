@@ -5,6 +5,7 @@
 mod bad_configs;
 mod commands;
 mod crashes;
+mod endings;
 mod examples;
 mod golden;
 mod laws;

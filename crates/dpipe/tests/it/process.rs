@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -109,8 +109,12 @@ impl World {
 
     /// Starts it, and waits until it says that it runs.
     pub(crate) fn start(&self) -> Running {
-        let mut child = dpipe()
-            .arg("run")
+        self.start_by(dpipe().arg("run"))
+    }
+
+    /// The same by a command that only lacks the configuration.
+    pub(crate) fn start_by(&self, command: &mut Command) -> Running {
+        let mut child = command
             .arg(self.path("dpipe.yaml"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -144,6 +148,16 @@ pub(crate) struct Ended {
 }
 
 impl Running {
+    /// Its standard output, to be read.
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.as_mut().unwrap().stdout.take().unwrap()
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().clone()
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let child = self.child.as_ref().unwrap();
         let pid = rustix::process::Pid::from_child(child);
