@@ -9,6 +9,7 @@ use dpipe_env::Env;
 use parking_lot::Mutex;
 
 use crate::DecoderSpec;
+use crate::settings::{Node, Span};
 
 /// What a spec may use to build its plugin. Building opens nothing that must be closed and spawns
 /// nothing; reading a table is fine.
@@ -90,12 +91,16 @@ pub struct BuildError {
     /// What the system said.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// The setting that names what is not there.
+    setting: Option<&'static str>,
+    /// Where in the configuration that is.
+    place: Option<Span>,
 }
 
 impl BuildError {
     /// An error without a cause behind it.
     pub fn new(message: impl Into<String>) -> Self {
-        BuildError { message: message.into(), source: None }
+        BuildError { message: message.into(), source: None, setting: None, place: None }
     }
 
     /// An error with its cause.
@@ -103,6 +108,26 @@ impl BuildError {
         message: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        BuildError { message: message.into(), source: Some(source.into()) }
+        BuildError { source: Some(source.into()), ..BuildError::new(message) }
+    }
+
+    /// The same, about what this setting names.
+    #[must_use]
+    pub fn about(self, setting: &'static str) -> Self {
+        BuildError { setting: Some(setting), ..self }
+    }
+
+    /// The same, at its place in the settings of the plugin as they are written.
+    #[must_use]
+    pub fn placed(self, written: &Node) -> Self {
+        let setting = self.setting.and_then(|setting| written.get(setting)).map(Node::place);
+        let place = setting.or_else(|| written.key_span.clone()).or_else(|| Some(written.place()));
+        BuildError { place: self.place.or(place), ..self }
+    }
+
+    /// Where in the configuration the mistake is, if that is known.
+    #[must_use]
+    pub fn place(&self) -> Option<&Span> {
+        self.place.as_ref()
     }
 }

@@ -43,10 +43,30 @@ pub trait InputSpec: Send + Sync + fmt::Debug {
         false
     }
 
-    /// Mistakes that types cannot tell; pure, no I/O. A problem without a place gets the node's.
+    /// Whether its streams have paths, so that `tenant: { from: path }` finds tenants in them.
+    fn has_paths(&self) -> bool {
+        false
+    }
+
+    /// The files that it reads, to be told from those that outputs write.
+    fn reads(&self) -> FileGlobs {
+        FileGlobs::default()
+    }
+
+    /// Mistakes that types cannot tell; pure, no I/O. A problem that begins with the name of a
+    /// setting in backquotes gets its place, another one without a place the node's.
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }
+}
+
+/// Files, by globs as the configuration has them. One of `exclude` without a slash is about names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileGlobs {
+    /// Which ones.
+    pub include: Vec<String>,
+    /// And which of them not.
+    pub exclude: Vec<String>,
 }
 
 /// How safe an event is after its input was told that it is accepted.

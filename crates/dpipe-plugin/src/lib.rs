@@ -28,8 +28,8 @@ pub use context::{BuildContext, BuildError, Shared};
 pub use field::{Condition, FieldPath};
 pub use framing::{Cut, Frames, Part};
 pub use input::{
-    Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, InputSpec, Level,
-    Stream, StreamStart,
+    Checkpoints, Chunk, Credit, Door, Ended, FileGlobs, Input, InputContext, InputError, InputSpec,
+    Level, Stream, StreamStart,
 };
 pub use multiline::Multiline;
 pub use output::{Encoded, Flush, Output, OutputSpec, Parcel, Refusal, Written};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use dpipe_event::{Batch, EventRef};
 
 use crate::settings::Problem;
+use crate::template::Template;
 use crate::{BoxFuture, BuildContext, BuildError};
 
 /// A configured output.
@@ -28,12 +29,18 @@ pub trait OutputSpec: Send + Sync + fmt::Debug {
     /// What a receipt from this output says, for `dpipe check`: `written to the file`.
     fn receipt_means(&self) -> String;
 
+    /// The path of the files that it writes, if it writes any: no two outputs share a file.
+    fn writes(&self) -> Option<&Template> {
+        None
+    }
+
     /// When the runner asks for a flush; `None` for outputs that hold nothing back.
     fn flush_policy(&self) -> Option<Flush> {
         None
     }
 
-    /// Mistakes that types cannot tell; pure, no I/O. A problem without a place gets the node's.
+    /// Mistakes that types cannot tell; pure, no I/O. A problem that begins with the name of a
+    /// setting in backquotes gets its place, another one without a place the node's.
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }

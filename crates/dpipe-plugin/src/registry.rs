@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{DecoderSpec, EncoderSpec};
 use crate::input::InputSpec;
 use crate::output::OutputSpec;
-use crate::settings::{Node, Problem, deserialize_knowing};
+use crate::settings::{Node, Problem, Reading, deserialize_knowing, read_all};
 use crate::step::StepSpec;
 
 /// One plugin of one role.
@@ -19,6 +19,8 @@ pub struct Entry<S: ?Sized> {
     pub source: &'static str,
     /// Reads its configuration; keys of the second argument are the engine's own.
     pub read: fn(&Node, &[&str]) -> Result<Arc<S>, Problem>,
+    /// The same, but reads on after a mistake to find all of them.
+    pub read_all: fn(&Node, &[&str]) -> Reading<Arc<S>>,
     /// The JSON Schema of its configuration.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Whether it is a step that reads texts by a decoder: the settings of that stand behind
@@ -83,6 +85,9 @@ macro_rules! role {
                     read: |node, known| {
                         let config: C = deserialize_knowing(node, known)?;
                         Ok(Arc::new(config))
+                    },
+                    read_all: |node, known| {
+                        read_all::<C>(node, known).map(|config| Arc::new(config) as Arc<dyn $spec>)
                     },
                     schema: |generator| generator.subschema_for::<C>(),
                     takes_codec: false $(|| C::$takes_codec)?,

@@ -21,7 +21,8 @@ pub trait StepSpec: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// Mistakes that types cannot tell; pure, no I/O. A problem without a place gets the step's.
+    /// Mistakes that types cannot tell; pure, no I/O. A problem that begins with the name of a
+    /// setting in backquotes gets its place, another one without a place the step's.
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }

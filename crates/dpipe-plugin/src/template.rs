@@ -179,6 +179,16 @@ impl Template {
         self.parts[from..].iter().map(Part::to_string).collect()
     }
 
+    /// A text that it might become: as written, with `0` in each place that an event fills.
+    #[must_use]
+    pub fn sample(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Literal(_) | Part::DataDir => part.to_string(),
+            _ => "0".to_owned(),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
     /// Whether it is the same text for every event.
     #[must_use]
     pub fn is_constant(&self) -> bool {

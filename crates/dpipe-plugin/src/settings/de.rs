@@ -27,7 +27,7 @@ impl Node {
         Err(SettingsError::wrong_type(expected, self))
     }
 
-    fn as_scalar(&self) -> Option<&Scalar> {
+    pub(super) fn as_scalar(&self) -> Option<&Scalar> {
         match &self.value {
             NodeValue::Scalar(scalar) => Some(scalar),
             _ => None,
@@ -258,7 +258,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
         self.current = self.rest.next();
         let Some(entry) = self.current else { return Ok(None) };
-        seed.deserialize(Key(entry)).map(Some).map_err(|error| error.at_key(entry.key_span()))
+        seed.deserialize(Key(entry)).map(Some).map_err(|error| error.at_key(entry))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
@@ -343,7 +343,7 @@ impl<'de> EnumAccess<'de> for Choice<'de> {
         let variant = match &self {
             Self::Name(node) => seed.deserialize(*node)?,
             Self::Entry(entry) => {
-                seed.deserialize(Key(entry)).map_err(|error| error.at_key(entry.key_span()))?
+                seed.deserialize(Key(entry)).map_err(|error| error.at_key(entry))?
             }
         };
         Ok((variant, self))

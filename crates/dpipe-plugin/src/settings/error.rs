@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::de::{Expected, Unexpected};
 
 use super::node::shortened;
-use super::{Node, NodeValue, Problem, Span, suggest};
+use super::{Entry, Node, NodeValue, Problem, Span, suggest};
 
 /// Frames the byte range that [`error_in_text`] hides in a message; never in a written text.
 const RANGE_MARK: char = '\u{f8ff}';
@@ -27,7 +27,7 @@ pub struct SettingsError {
 }
 
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     Type { expected: String, found: String },
     UnknownKey { key: String, known: &'static [&'static str] },
     UnknownName { name: String, known: &'static [&'static str] },
@@ -39,6 +39,8 @@ enum Kind {
 /// What a mistake needs to know of the innermost value around it.
 #[derive(Debug)]
 struct Place {
+    /// Which value of the tree that is; see [`identity`].
+    value: usize,
     span: Span,
     message: String,
     help: Option<String>,
@@ -59,12 +61,31 @@ impl SettingsError {
     }
 
     /// The mistake at the key of an entry.
-    pub(super) fn at_key(mut self, span: &Span) -> Self {
+    pub(super) fn at_key(mut self, entry: &Entry) -> Self {
         if self.place.is_none() {
             let (message, help) = self.words(None);
-            self.place = Some(Place { span: span.clone(), message, help });
+            let (value, span) = (identity(&entry.value), entry.key_span().clone());
+            self.place = Some(Place { value, span, message, help });
         }
         self
+    }
+
+    /// The value that claimed the mistake, or the one behind the key that did.
+    pub(super) fn value(&self) -> Option<usize> {
+        self.place.as_ref().map(|place| place.value)
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The key that a map does not know.
+    pub(super) fn unknown_key(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::UnknownKey { key, .. } => Some(key),
+            Kind::Other(text) => unknown_field(text),
+            _ => None,
+        }
     }
 
     fn locate(&self, node: &Node) -> Place {
@@ -74,15 +95,13 @@ impl SettingsError {
             Kind::InText(bytes, _) => node.span_in_text(bytes.clone()),
             Kind::Missing(_) => head(node),
             // `flatten` loses the place of an unknown key, but not its name.
-            Kind::Other(text) => text
-                .strip_prefix("unknown field `")
-                .and_then(|rest| rest.split('`').next())
+            Kind::Other(text) => unknown_field(text)
                 .and_then(|key| node.get(key))
                 .and_then(|value| value.key_span.clone())
                 .unwrap_or_else(|| node.place()),
             _ => node.place(),
         };
-        Place { span, message, help }
+        Place { value: identity(node), span, message, help }
     }
 
     fn words(&self, node: Option<&Node>) -> (String, Option<String>) {
@@ -98,8 +117,13 @@ impl SettingsError {
                 (format!("unknown key `{}`", shortened(key)), suggest(key, known.iter().copied()))
             }
             Kind::UnknownName { name, known } => {
-                let name = shortened(name);
-                (format!("unknown name `{name}`"), suggest(&name, known.iter().copied()))
+                let found = match node.and_then(Node::as_scalar) {
+                    // Only a part of it would fit, which could not be told from a secret.
+                    Some(scalar) if scalar.is_substituted() => node.map(Node::describe),
+                    _ => None,
+                };
+                let found = found.unwrap_or_else(|| format!("name `{}`", shortened(name)));
+                (format!("unknown {found}"), suggest(name, known.iter().copied()))
             }
             Kind::Missing(key) => (format!("missing key `{key}`"), None),
             Kind::InText(_, message) => (message.clone(), None),
@@ -111,7 +135,7 @@ impl SettingsError {
     /// keys of the root that were read before, and may be what a misspelled key meant.
     pub(super) fn into_problem(self, root: &Node, also: &[&str]) -> Problem {
         let Self { kind, place } = self.at(root);
-        let Place { span, message, mut help } =
+        let Place { span, message, mut help, .. } =
             place.expect("the root claims what nobody else did");
         if let Kind::UnknownKey { key, known } = &kind {
             let of_root = root
@@ -124,6 +148,16 @@ impl SettingsError {
         }
         Problem::error(message).at(span).maybe_help(help)
     }
+}
+
+/// Tells a value from all others of its tree, as long as that is not changed.
+pub(super) fn identity(node: &Node) -> usize {
+    std::ptr::from_ref(node).addr()
+}
+
+/// The key in serde's own words about one that is not known.
+fn unknown_field(message: &str) -> Option<&str> {
+    message.strip_prefix("unknown field `")?.split('`').next()
 }
 
 /// The part of a map that stands for all of it: itself if it is on one line, else its key.

@@ -220,7 +220,7 @@ pub(super) fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SourceFile, Substituted};
+    use super::super::{Secrets, SourceFile, Substituted};
     use super::*;
 
     fn node(written: &str, scalar: Scalar) -> Node {
@@ -259,6 +259,17 @@ mod tests {
         assert_eq!(node.redact("bad `token=hunter2`"), "bad `token=${TOKEN}`");
         assert_eq!(node.describe(), "the value of `${TOKEN}`");
         assert!(!format!("{node:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_piece_of_what_was_substituted_is_not_shown_either() {
+        let mut scalar = Scalar::quoted("correct horse battery");
+        let value = scalar.text.clone();
+        scalar.substituted.push(Substituted { written: "${X}".into(), value });
+        let node = node("${X}", scalar);
+        assert_eq!(node.redact("no `correct ho…` and no `horse`"), "no `${X}` and no `${X}`");
+        let said = Secrets::of(&node).hidden_in("cannot open /x/correct horse battery/y");
+        assert_eq!(said, "cannot open /x/${X}/y");
     }
 
     #[test]

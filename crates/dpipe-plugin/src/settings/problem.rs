@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Span;
 use super::render::{self, escaped};
+use super::{Node, Span};
 
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +65,14 @@ impl Problem {
     #[must_use]
     pub fn maybe_help(self, help: Option<String>) -> Self {
         Self { help, ..self }
+    }
+
+    /// The same without the values of this part of the configuration that came from outside of the
+    /// file: see [`Node::redact`].
+    #[must_use]
+    pub fn redacted(self, node: &Node) -> Self {
+        let help = self.help.map(|help| node.redact(&help));
+        Self { message: node.redact(&self.message), help, ..self }
     }
 
     /// The problem over several lines: place and message, the source line, the help.

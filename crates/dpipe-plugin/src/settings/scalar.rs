@@ -1,6 +1,9 @@
 //! Single values, kept as their text.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use super::{Node, NodeValue};
 
 /// What a scalar was taken for where it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,6 +210,65 @@ impl Substituted {
                 }
             }
         }
+        for quote in ['`', '"', '\''] {
+            let parts: Vec<&str> = message.split(quote).collect();
+            let is_part = |part: &str| {
+                let part = part.trim_end_matches('…');
+                part.len() >= HIDDEN_ANYWHERE_FROM && value.contains(part)
+            };
+            if parts.iter().any(|part| is_part(part)) {
+                let shown = parts.iter().map(|p| if is_part(p) { &*self.written } else { *p });
+                *message = shown.collect::<Vec<_>>().join(&quote.to_string());
+            }
+        }
+    }
+}
+
+/// Values that came from outside of the configuration's files, to be kept out of whatever is said
+/// later on.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets(Vec<Substituted>);
+
+impl Secrets {
+    /// Those in a tree.
+    #[must_use]
+    pub fn of(root: &Node) -> Secrets {
+        fn collect(node: &Node, found: &mut Vec<Substituted>) {
+            match &node.value {
+                NodeValue::Scalar(scalar) => found.extend_from_slice(&scalar.substituted),
+                NodeValue::List(items) => items.iter().for_each(|item| collect(item, found)),
+                NodeValue::Map(entries) => {
+                    entries.iter().for_each(|entry| collect(&entry.value, found));
+                }
+            }
+        }
+        let mut found = Vec::new();
+        collect(root, &mut found);
+        // A shorter one is a word of every day, and a default stands in the file for all to read.
+        found.retain(|piece| {
+            let value = piece.value.trim();
+            value.len() >= Self::LENGTH_MIN && !piece.written.contains(value)
+        });
+        found.sort_by_key(|piece| std::cmp::Reverse(piece.value.len()));
+        found.dedup();
+        Secrets(found)
+    }
+
+    const LENGTH_MIN: usize = 8;
+
+    /// The text with the `${…}` as written in the place of each.
+    #[must_use]
+    pub fn hidden_in<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut text = Cow::Borrowed(text);
+        for piece in &self.0 {
+            let value = piece.value.trim();
+            for form in [value, &value.escape_debug().to_string()] {
+                if text.contains(form) {
+                    text = Cow::Owned(text.replace(form, &piece.written));
+                }
+            }
+        }
+        text
     }
 }
 
