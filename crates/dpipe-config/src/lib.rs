@@ -6,6 +6,7 @@
 
 pub mod graph;
 pub mod load;
+mod notation;
 pub mod plan;
 pub mod schema;
 pub mod tag_pattern;

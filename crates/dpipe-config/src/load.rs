@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use dpipe_plugin::settings::{Entry, Node, Problem, Problems, SourceFile};
 
+pub(crate) use include::normal;
 pub use surroundings::{ProcessSurroundings, Surroundings};
 
 /// A configuration file larger than this is a mistake.

@@ -1,6 +1,8 @@
 //! The plan: what a configuration says once every name is resolved, every plugin's settings are
 //! read and every mistake is found. Nothing here does I/O.
 
+mod files;
+mod listen;
 mod nodes;
 mod routes;
 
@@ -11,7 +13,7 @@ use std::sync::Arc;
 
 use crate::graph::{Graph, GraphEdge, GraphKind, GraphNode, UnmatchedTag};
 use dpipe_event::Path;
-use dpipe_plugin::settings::{ByteSize, Node, Period, Problems, deserialize_knowing};
+use dpipe_plugin::settings::{ByteSize, Node, Period, Problems, Secrets, read_all};
 use dpipe_plugin::template::TenantSetting;
 use dpipe_plugin::{
     Condition, DecoderSpec, EncoderSpec, InputSpec, Level, Multiline, OutputSpec, Registry,
@@ -48,6 +50,8 @@ pub struct Plan {
     pub outputs: Vec<OutputPlan>,
     /// Every tag and who takes it: the compiled route.
     pub tags: Vec<TagPlan>,
+    /// What came out of the environment or of secret files, and is not to be shown.
+    pub secrets: Secrets,
 }
 
 /// The `api:` section.
@@ -158,6 +162,8 @@ pub struct InputPlan {
     pub tenant: TenantSource,
     /// Which of its lines are joined.
     pub multiline: Option<Arc<Multiline>>,
+    /// Its settings as written, to say where something is.
+    pub written: Node,
 }
 
 /// A configured filter.
@@ -182,6 +188,8 @@ pub struct StepPlan {
     pub when: Option<Condition>,
     /// The codec that it reads texts by, for steps that take one.
     pub decoder: Option<Arc<dyn DecoderSpec>>,
+    /// Its settings as written, to say where something is.
+    pub written: Node,
 }
 
 /// A configured output.
@@ -197,6 +205,8 @@ pub struct OutputPlan {
     pub encoder: Option<EncoderPlan>,
     /// Its buffer.
     pub buffer: Buffer,
+    /// Its settings as written, to say where something is.
+    pub written: Node,
 }
 
 /// A configured encoder.
@@ -252,8 +262,10 @@ impl Plan {
         let Some(sections) = nodes::Sections::split(root, &mut problems) else {
             return Err(problems);
         };
-        let top: Top =
-            problems.note(deserialize_knowing(&sections.rest, nodes::SECTIONS)).unwrap_or_default();
+        let top = read_all::<Top>(&sections.rest, nodes::SECTIONS);
+        problems.extend(top.problems);
+        let top = top.value.unwrap_or_default();
+        problems.extend(listen::check(root));
         if !LINE_BYTES.contains(&top.limits.line_bytes)
             && let Some(written) = root.get("limits").and_then(|limits| limits.get("line_bytes"))
         {
@@ -268,10 +280,15 @@ impl Plan {
         nodes::check_names(&inputs, &filters, &outputs, &mut problems);
         let names: Vec<_> = inputs.iter().map(|node| node.plan.name.clone()).collect();
         let broken = sections.names_without("inputs", &names);
-        let tags = routes::compile(&names, &broken, &filters, &outputs, &mut problems);
-        if inputs.is_empty() && !problems.has_errors() {
-            problems.push(root.problem("there are no inputs").help("add one under `inputs:`"));
+        let tags = routes::compile(&inputs, &broken, &filters, &outputs, &mut problems);
+        for section in ["inputs", "outputs"] {
+            if sections.is_empty(section) && !problems.has_errors() {
+                let problem = root.problem(format!("there are no {section}"));
+                problems.push(problem.help(format!("add one under `{section}`")));
+            }
         }
+        let places = files::Places { config_dir: &config_dir, data_dir: &top.data_dir };
+        places.check(&inputs, &outputs, &mut problems);
         let plan = Plan {
             data_dir: config_dir.join(&top.data_dir),
             file,
@@ -283,6 +300,7 @@ impl Plan {
             filters: filters.into_iter().map(|node| node.plan).collect(),
             outputs: outputs.into_iter().map(|node| node.plan).collect(),
             tags,
+            secrets: Secrets::of(root),
         };
         problems.into_result(plan)
     }

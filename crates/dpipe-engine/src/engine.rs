@@ -7,6 +7,7 @@ use dpipe_config::plan::Plan;
 use dpipe_durable::{DataDir, DataDirError};
 use dpipe_env::Env;
 use dpipe_event::Pool;
+use dpipe_plugin::settings::{Node, Problem};
 use dpipe_plugin::{BuildError, Encoder, Ended, LogRing, Shutdown, ShutdownHandle};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -49,6 +50,25 @@ pub enum StartError {
         #[source]
         source: BuildError,
     },
+}
+
+impl StartError {
+    fn of(node: &Arc<str>, error: BuildError, written: &Node) -> Self {
+        StartError::Build { node: node.clone(), source: error.placed(written) }
+    }
+
+    /// The same as a problem of the configuration, if it is about a place there.
+    #[must_use]
+    pub fn problem(&self) -> Option<Problem> {
+        let StartError::Build { source, .. } = self else { return None };
+        let mut message = self.to_string();
+        let mut cause: Option<&dyn std::error::Error> = Some(source);
+        while let Some(error) = cause {
+            message.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        Some(Problem::error(message).at(source.place()?.clone()))
+    }
 }
 
 /// How a run is to end.
@@ -166,7 +186,7 @@ impl Engine {
         let mut outputs = Vec::new();
         for (number, plan) in core.plan.outputs.iter().enumerate() {
             let output = plan.spec.build(&core.build_context(&plan.name));
-            let output = output.map_err(|source| fault(&plan.name, source))?;
+            let output = output.map_err(|error| StartError::of(&plan.name, error, &plan.written))?;
             let encoder = core.encoders[number].map(|id| (id, encoders[id].clone()));
             outputs.push(Runner::new(core.clone(), number, output, encoder, runners_stop.clone()));
         }
@@ -178,8 +198,9 @@ impl Engine {
         // Inputs are built again when they run; this finds out now what they lack.
         for plan in &core.plan.inputs {
             let context = core.build_context(&plan.name);
-            plan.spec.build(&context).map(drop).map_err(|source| fault(&plan.name, source))?;
-            plan.decoder.build(&context).map(drop).map_err(|source| fault(&plan.name, source))?;
+            let fault = |error| StartError::of(&plan.name, error, &plan.written);
+            plan.spec.build(&context).map(drop).map_err(fault)?;
+            plan.decoder.build(&context).map(drop).map_err(fault)?;
         }
 
         let (stop_clerk, clerk_stop) = Shutdown::new();
@@ -282,8 +303,8 @@ fn build_encoders(core: &Core) -> Result<Vec<Arc<dyn Encoder>>, StartError> {
             && *number == built.len()
         {
             let encoder = plan.spec.build(&core.build_context(&output.name));
-            let encoder = encoder
-                .map_err(|source| StartError::Build { node: output.name.clone(), source })?;
+            let encoder =
+                encoder.map_err(|error| StartError::of(&output.name, error, &output.written))?;
             built.push(encoder.into());
         }
     }

@@ -48,7 +48,8 @@ impl LiveFilter {
         let build = |(step, plan): (usize, &dpipe_config::plan::StepPlan)| {
             let decoder = plan.decoder.as_deref();
             let context = BuildContext { step, decoder, ..core.build_context(name) };
-            Ok(LiveStep { step: plan.spec.build(&context)?, when: plan.when.clone() })
+            let built = plan.spec.build(&context).map_err(|error| error.placed(&plan.written))?;
+            Ok(LiveStep { step: built, when: plan.when.clone() })
         };
         let steps = plan.steps.iter().enumerate().map(build).collect::<Result<_, BuildError>>()?;
         let panics_in_a_row = Vec::new();

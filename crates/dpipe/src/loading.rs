@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use dpipe_config::load::{ProcessSurroundings, load};
 use dpipe_config::plan::Plan;
+use dpipe_engine::StartError;
 use dpipe_plugin::settings::Problems;
 use dpipe_plugins::BUILT_IN;
 
-use crate::logging::say;
+use crate::logging::{hide, say};
 
 /// The exit code that says: the configuration is wrong.
 pub(crate) const CONFIG_IS_WRONG: u8 = 2;
@@ -19,6 +20,7 @@ pub(crate) fn plan(path: &Path) -> Result<(Plan, Problems), ExitCode> {
     let loaded = load(path, &ProcessSurroundings).map_err(|problems| refuse(&problems))?;
     let (plan, mut warnings) = Plan::check(&loaded.root, &BUILT_IN, path.to_owned())
         .map_err(|problems| refuse(&problems))?;
+    hide(plan.secrets.clone());
     for warning in loaded.warnings.iter() {
         warnings.push(warning.clone());
     }
@@ -32,6 +34,14 @@ pub(crate) fn plan_saying_warnings(path: &Path) -> Result<Plan, ExitCode> {
         say(&warnings.render());
     }
     Ok(plan)
+}
+
+/// Says why a plan cannot start, with the place in the configuration where there is one. That is no
+/// mistake of the configuration: a file that is missing may come.
+pub(crate) fn cannot_start(error: StartError) -> anyhow::Result<ExitCode> {
+    let Some(problem) = error.problem() else { return Err(error.into()) };
+    say(&problem.render());
+    Ok(ExitCode::FAILURE)
 }
 
 fn refuse(problems: &Problems) -> ExitCode {

@@ -3,11 +3,14 @@
 
 mod keeper;
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use dpipe_plugin::LogRing;
+use dpipe_plugin::settings::Secrets;
 use dpipe_plugins::terminal::write_clean;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
@@ -16,13 +19,45 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+/// What is never said. The log is the process's, and so is this.
+static HIDDEN: OnceLock<Secrets> = OnceLock::new();
+
+/// Keeps these out of everything that is said from now on.
+pub(crate) fn hide(secrets: Secrets) {
+    let _ = HIDDEN.set(secrets);
+}
+
+/// The text without what is never said.
+fn without_secrets(text: &str) -> Cow<'_, str> {
+    HIDDEN.get().map_or(Cow::Borrowed(text), |hidden| hidden.hidden_in(text))
+}
+
+/// Standard error, without what is never said.
+struct Said;
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut out = io::stderr().lock();
+        // The log writes each line at once.
+        match std::str::from_utf8(bytes) {
+            Ok(text) => out.write_all(without_secrets(text).as_bytes())?,
+            Err(_) => out.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// Starts the log; `DPIPE_LOG` chooses what it shows (`info` unless it is set).
 pub(crate) fn start() -> LogRing {
     let filter = EnvFilter::try_from_env("DPIPE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let color = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let shown = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Said)
         .with_ansi(color)
         .with_target(false)
         .fmt_fields(Fields)
@@ -46,7 +81,7 @@ pub(crate) fn start() -> LogRing {
 /// Says something to the person who called, whatever the log's level.
 pub(crate) fn say(text: &str) {
     // Standard error may be closed; there is nobody to tell then.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = Said.write_all(format!("{text}\n").as_bytes());
 }
 
 /// Writes the words and values of an event so that a terminal shows them as they are, on one line:

@@ -48,7 +48,7 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     /// Reads a file and what it includes; the span of its content, if it could be read.
-    fn file(&mut self, path: &Path, included_at: Option<&Span>) -> Option<Span> {
+    fn file(&mut self, path: &Path, included_at: Option<&Node>) -> Option<Span> {
         let identity = normal(path);
         if let Some(from) = self.reading.iter().position(|reading| *reading == identity) {
             let chain: Vec<_> = self.reading[from..].iter().chain([&identity]).collect();
@@ -75,7 +75,9 @@ impl Loader<'_> {
                 return None;
             }
         };
-        let file = SourceFile::new(path.display().to_string(), text);
+        let shown = path.display().to_string();
+        let shown = included_at.map_or_else(|| shown.clone(), |node| node.redact(&shown));
+        let file = SourceFile::new(shown, text);
         self.files.push(Arc::clone(&file));
         self.read.push(identity.clone());
         let mut root = match parse(&file, Format::of(path)) {
@@ -111,10 +113,12 @@ impl Loader<'_> {
         Some(span)
     }
 
-    fn refuse(&mut self, message: &str, included_at: Option<&Span>, help: Option<String>) {
-        let mut problem = Problem::error(message).maybe_help(help);
-        problem.span = included_at.cloned();
-        self.problems.push(problem);
+    fn refuse(&mut self, message: &str, included_at: Option<&Node>, help: Option<String>) {
+        let problem = Problem::error(message).maybe_help(help);
+        self.problems.push(match included_at {
+            Some(node) => problem.at(node.span.clone()).redacted(node),
+            None => problem,
+        });
     }
 
     fn text(&self, path: &Path) -> Result<String, String> {
@@ -142,20 +146,20 @@ impl Loader<'_> {
                 continue;
             };
             if !is_glob(text) {
-                self.file(&folder.join(text), Some(&pattern.span));
+                self.file(&folder.join(text), Some(pattern));
                 continue;
             }
             match self.expand(folder, text) {
                 Ok(paths) => {
                     if paths.is_empty() {
                         let warning = Problem::warning(format!("no file matches `{text}`"));
-                        self.problems.push(warning.at(pattern.span.clone()));
+                        self.problems.push(warning.at(pattern.span.clone()).redacted(pattern));
                     }
                     // A pattern may well match the file in which it stands.
                     let own = self.reading.last().cloned();
                     let others = paths.into_iter().filter(|path| Some(normal(path)) != own);
                     for path in others {
-                        self.file(&path, Some(&pattern.span));
+                        self.file(&path, Some(pattern));
                     }
                 }
                 Err(message) => self.problems.push(pattern.problem(message)),
@@ -241,7 +245,7 @@ fn is_glob(text: &str) -> bool {
 }
 
 /// A path without `.` and `x/..`, so that a file is known by one name.
-fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
         match component {

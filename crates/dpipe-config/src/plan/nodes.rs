@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dpipe_plugin::settings::{
-    Node, NodeValue, Problem, Problems, Span, deserialize, error_in_text, nearest, suggest,
+    Node, NodeValue, Problem, Problems, Reading, Span, deserialize, error_in_text, nearest,
+    read_all, suggest,
 };
 use dpipe_plugin::template::TenantSetting;
-use dpipe_plugin::{Condition, DecoderSpec, Entry, Multiline, Pattern, Registry};
+use dpipe_plugin::{Condition, DecoderSpec, Entry, InputSpec, Multiline, Registry};
+use regex::bytes::Regex;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::{
     Buffer, DEFAULT_TENANT, EncoderPlan, FilterPlan, InputPlan, OutputPlan, StepPlan, TenantConfig,
     TenantPlan, TenantSource,
 };
+use crate::notation;
 use crate::tag_pattern::TagPattern;
 
 /// The sections that hold nodes, by their keys.
@@ -24,7 +28,17 @@ pub(crate) const SECTIONS: &[&str] = &["tenants", "inputs", "filters", "outputs"
 pub(crate) struct Read<P> {
     pub(crate) plan: P,
     pub(crate) name_span: Span,
-    pub(crate) matches: Vec<(TagPattern, Span)>,
+    pub(crate) matches: Vec<Match>,
+    /// Something is wrong with it that may hide tags which it publishes.
+    pub(crate) is_broken: bool,
+}
+
+/// What a node takes, as written.
+pub(crate) struct Match {
+    pub(crate) pattern: TagPattern,
+    pub(crate) span: Span,
+    /// The pattern, fit to be shown.
+    pub(crate) shown: String,
 }
 
 /// The configuration taken apart.
@@ -53,6 +67,11 @@ impl Sections {
         Some(Sections { nodes, rest: root.without(SECTIONS) })
     }
 
+    /// Whether a section names no nodes.
+    pub(crate) fn is_empty(&self, section: &str) -> bool {
+        self.entries(section).next().is_none()
+    }
+
     /// The names of a section that are not among these.
     pub(crate) fn names_without(&self, section: &str, read: &[Arc<str>]) -> Vec<Arc<str>> {
         self.entries(section).map(|(name, ..)| name).filter(|name| !read.contains(name)).collect()
@@ -74,11 +93,9 @@ impl Reader<'_> {
         let mut tenants = Vec::new();
         for (name, node, span) in sections.entries("tenants") {
             problems.note(check_name(&name, &span));
-            let config =
-                if node.is_null() { Ok(TenantConfig::default()) } else { deserialize(node) };
             // One that is wrong is there all the same: who names it is not wrong too.
             let TenantConfig { limits, index_prefix, retention } =
-                problems.note(config).unwrap_or_default();
+                whole(node, &[], problems).unwrap_or_default();
             let mut settings = BTreeMap::new();
             settings.extend(index_prefix.map(|prefix| (TenantSetting::IndexPrefix, prefix)));
             if let (Some(_), Some(written)) = (retention, node.get("retention")) {
@@ -105,30 +122,58 @@ impl Reader<'_> {
             let Some(entry) = problems.note(plugin(node, self.registry.inputs, "input")) else {
                 continue;
             };
-            let spec = problems.note((entry.read)(&node.without(&own), &own));
+            let reading = (entry.read_all)(&node.without(&own), &own);
+            let spec = checked(reading, node, problems, |spec| spec.check());
             let tenant = problems.note(tenant_source(node.get("tenant"), tenants));
             let default = spec.as_ref().map_or("text", |spec| spec.default_codec());
             let decoder = self.decoder(node, default, problems);
-            let decoder = problems.note(decoder);
-            let multiline = node.get("multiline").map(deserialize::<Multiline>).transpose();
-            let multiline = problems.note(multiline);
-            let (Some(spec), Some(tenant), Some((decoder_plugin, decoder)), Some(multiline)) =
-                (spec, tenant, decoder, multiline)
+            let multiline =
+                node.get("multiline").map(|node| whole::<Multiline>(node, &[], problems));
+            let (Some(spec), Some(tenant), Some((decoder_plugin, decoder))) =
+                (spec, tenant, decoder)
             else {
                 continue;
             };
-            place_all(spec.check(), node, problems);
-            if let Some(written) = node.get("multiline").filter(|_| !spec.reads_lines()) {
-                let what = entry.name;
-                problems
-                    .push(written.problem(format!("`{what}` reads no lines that can be joined")));
-            }
-            let multiline = multiline.map(Arc::new);
+            self.check_input(entry, node, &*spec, &tenant, problems);
+            let multiline = multiline.flatten().map(Arc::new);
             let plugin = entry.name;
-            let plan = InputPlan { name, plugin, spec, decoder_plugin, decoder, tenant, multiline };
-            inputs.push(Read { plan, name_span, matches: Vec::new() });
+            let written = node.clone();
+            let plan = InputPlan {
+                name,
+                plugin,
+                spec,
+                decoder_plugin,
+                decoder,
+                tenant,
+                multiline,
+                written,
+            };
+            inputs.push(Read::new(plan, name_span));
         }
         inputs
+    }
+
+    /// What only the engine's own keys and the plugin together can get wrong.
+    fn check_input(
+        &self,
+        entry: &Entry<dyn InputSpec>,
+        node: &Node,
+        spec: &dyn InputSpec,
+        tenant: &TenantSource,
+        problems: &mut Problems,
+    ) {
+        let what = entry.name;
+        if let Some(written) = node.get("multiline").filter(|_| !spec.reads_lines()) {
+            problems.push(written.problem(format!("`{what}` reads no lines that can be joined")));
+        }
+        if let (TenantSource::FromPath(_), Some(written)) = (tenant, node.get("tenant"))
+            && !spec.has_paths()
+        {
+            let problem =
+                written.problem(format!("`{what}` has no paths that could name a tenant"));
+            let help = notation::setting(&written.span, "tenant", DEFAULT_TENANT);
+            problems.push(problem.help(format!("name the tenant itself: {help}")));
+        }
     }
 
     pub(crate) fn filters(
@@ -139,17 +184,18 @@ impl Reader<'_> {
         let mut filters = Vec::new();
         for (name, node, name_span) in sections.entries("filters") {
             problems.note(check_name(&name, &name_span));
-            problems.note(only_keys(node, &["match", "steps"], "a filter"));
-            let matches = problems.note(matches(node)).unwrap_or_default();
+            only_keys(node, &["match", "steps"], "a filter", problems);
+            let matches = matches(node, problems);
             let mut steps = Vec::new();
+            let mut is_broken = false;
             let mut publishes = vec![name.clone()];
             let written = node.get("steps").and_then(Node::as_list).unwrap_or_default();
             if written.is_empty() {
                 problems.push(node.problem(format!("the filter `{name}` has no steps")));
             }
             for (index, step) in written.iter().enumerate() {
-                let plan = self.step(step, problems);
-                let Some(plan) = problems.note(plan) else {
+                let Some(plan) = self.step(step, problems) else {
+                    is_broken = true;
                     continue;
                 };
                 let ports = plan.spec.ports();
@@ -163,10 +209,10 @@ impl Reader<'_> {
                     publishes =
                         ports.iter().map(|port| Arc::from(format!("{name}.{port}"))).collect();
                 }
-                place_all(plan.spec.check(), step, problems);
                 steps.push(plan);
             }
-            filters.push(Read { plan: FilterPlan { name, steps, publishes }, name_span, matches });
+            let plan = FilterPlan { name, steps, publishes };
+            filters.push(Read { matches, is_broken, ..Read::new(plan, name_span) });
         }
         filters
     }
@@ -180,70 +226,66 @@ impl Reader<'_> {
         for (name, node, name_span) in sections.entries("outputs") {
             problems.note(check_name(&name, &name_span));
             let own = ["type", "match", "codec", "buffer"];
-            let matches = problems.note(matches(node)).unwrap_or_default();
+            let matches = matches(node, problems);
             let Some(entry) = problems.note(plugin(node, self.registry.outputs, "output")) else {
                 continue;
             };
-            let spec = problems.note((entry.read)(&node.without(&own), &own));
+            let reading = (entry.read_all)(&node.without(&own), &own);
+            let spec = checked(reading, node, problems, |spec| spec.check());
             let buffer = match node.get("buffer") {
-                Some(buffer) => problems.note(deserialize(buffer)),
-                None => Some(Buffer::default()),
+                Some(buffer) => whole(buffer, &[], problems).unwrap_or_default(),
+                None => Buffer::default(),
             };
-            let (Some(spec), Some(buffer)) = (spec, buffer) else { continue };
-            let encoder = problems.note(self.encoder(node, spec.default_encoder()));
-            let Some(encoder) = encoder else { continue };
-            place_all(spec.check(), node, problems);
-            let plan = OutputPlan { name, plugin: entry.name, spec, encoder, buffer };
-            outputs.push(Read { plan, name_span, matches });
+            let Some(spec) = spec else { continue };
+            let encoder = self.encoder(node, spec.default_encoder(), problems);
+            let plan = OutputPlan {
+                name,
+                plugin: entry.name,
+                spec,
+                encoder,
+                buffer,
+                written: node.clone(),
+            };
+            outputs.push(Read { matches, ..Read::new(plan, name_span) });
         }
         outputs
     }
 
-    fn step(&self, node: &Node, problems: &mut Problems) -> Result<StepPlan, Problem> {
+    fn step(&self, node: &Node, problems: &mut Problems) -> Option<StepPlan> {
+        let empty = |span: &Span| Node::new(span.clone(), NodeValue::Map(Vec::new()));
         // `- drop` is short for `- drop: {}`.
-        if let Some(name) = node.as_str() {
-            let entry = find(self.registry.steps, name, "step", node)?;
-            let empty = Node::new(node.span.clone(), NodeValue::Map(Vec::new()));
-            return Ok(StepPlan {
-                plugin: entry.name,
-                spec: (entry.read)(&empty, &["when"])?,
-                when: None,
-                decoder: None,
-            });
-        }
-        let Some([written]) = node.as_map() else {
-            return Err(node
-                .problem("expected one step by its name")
-                .help("write each step as an item of its own: `- remove: [trace]`"));
-        };
-        let found = find(self.registry.steps, &written.key, "step", node);
-        let entry = found.map_err(|problem| problem.at(written.key_span().clone()))?;
-        let settings = &written.value;
-        let when = match settings.get("when") {
-            Some(when) => Some(deserialize::<Condition>(when)?),
-            None => None,
-        };
-        let known: &[&str] = if entry.takes_codec { &["when", "codec"] } else { &["when"] };
-        let decoder = if entry.takes_codec {
-            if settings.get("codec").is_none() {
-                let problem = settings.problem(format!("`{}` needs a `codec`", entry.name));
-                return Err(problem.help("the codec that reads the text: `codec: json`"));
+        let (name, named_at, settings) = match (node.as_str(), node.as_map()) {
+            (Some(name), _) => (name, node.span.clone(), &empty(&node.span)),
+            (None, Some([written])) => {
+                (written.key.as_str(), written.key_span().clone(), &written.value)
             }
-            Some(self.decoder(settings, "text", problems)?.1)
-        } else {
+            _ => {
+                let help = notation::step(&node.span, "remove", "trace");
+                let problem = node.problem("expected one step by its name");
+                let help = format!("write each step as an item of its own: {help}");
+                problems.push(problem.help(help));
+                return None;
+            }
+        };
+        let found = find(self.registry.steps, name, "step", node);
+        let entry = problems.note(found.map_err(|problem| problem.at(named_at)))?;
+        let when = settings.get("when").map(deserialize::<Condition>).transpose();
+        let when = problems.note(when).flatten();
+        let known: &[&str] = if entry.takes_codec { &["when", "codec"] } else { &["when"] };
+        let decoder = if !entry.takes_codec {
             None
-        };
-        let empty;
-        let own = if settings.as_map().is_some() {
-            empty = settings.without(known);
-            &empty
-        } else if settings.is_null() {
-            empty = Node::new(settings.span.clone(), NodeValue::Map(Vec::new()));
-            &empty
+        } else if settings.get("codec").is_none() {
+            let problem = settings.problem(format!("`{}` needs a `codec`", entry.name));
+            let help = notation::setting(&settings.span, "codec", "json");
+            problems.push(problem.help(format!("the codec that reads the text: {help}")));
+            None
         } else {
-            settings
+            self.decoder(settings, "text", problems).map(|(_, decoder)| decoder)
         };
-        Ok(StepPlan { plugin: entry.name, spec: (entry.read)(own, known)?, when, decoder })
+        let own = if settings.is_null() { empty(&settings.span) } else { settings.without(known) };
+        let reading = (entry.read_all)(&own, known);
+        let spec = checked(reading, settings, problems, |spec| spec.check())?;
+        Some(StepPlan { plugin: entry.name, spec, when, decoder, written: settings.clone() })
     }
 
     fn decoder(
@@ -251,27 +293,59 @@ impl Reader<'_> {
         node: &Node,
         default: &'static str,
         problems: &mut Problems,
-    ) -> Result<(&'static str, Arc<dyn DecoderSpec>), Problem> {
-        let (entry, settings) = codec(node, self.registry.decoders, default, "codec")?;
-        let spec = (entry.read)(&settings, &["type"])?;
-        place_all(spec.check(), &settings, problems);
-        Ok((entry.name, spec))
+    ) -> Option<(&'static str, Arc<dyn DecoderSpec>)> {
+        let codec = codec(node, self.registry.decoders, default, "codec");
+        let (entry, settings) = problems.note(codec)?;
+        let reading = (entry.read_all)(&settings, &["type"]);
+        let spec = checked(reading, &settings, problems, |spec| spec.check())?;
+        Some((entry.name, spec))
     }
 
     fn encoder(
         &self,
         node: &Node,
         default: Option<&'static str>,
-    ) -> Result<Option<EncoderPlan>, Problem> {
+        problems: &mut Problems,
+    ) -> Option<EncoderPlan> {
         let Some(default) = default else {
-            return match node.get("codec") {
-                Some(codec) => Err(codec.problem("this output writes no encoded bytes")),
-                None => Ok(None),
-            };
+            if let Some(codec) = node.get("codec") {
+                problems.push(codec.problem("this output writes no encoded bytes"));
+            }
+            return None;
         };
-        let (entry, settings) = codec(node, self.registry.encoders, default, "codec")?;
-        Ok(Some(EncoderPlan { plugin: entry.name, spec: (entry.read)(&settings, &["type"])? }))
+        let codec = codec(node, self.registry.encoders, default, "codec");
+        let (entry, settings) = problems.note(codec)?;
+        let reading = (entry.read_all)(&settings, &["type"]);
+        let spec = checked(reading, &settings, problems, |_| Vec::new())?;
+        Some(EncoderPlan { plugin: entry.name, spec })
     }
+}
+
+impl<P> Read<P> {
+    fn new(plan: P, name_span: Span) -> Self {
+        Read { plan, name_span, matches: Vec::new(), is_broken: false }
+    }
+}
+
+/// The settings of something that is no plugin, and everything that is wrong with them.
+fn whole<T: DeserializeOwned>(node: &Node, also: &[&str], problems: &mut Problems) -> Option<T> {
+    let reading = read_all(node, also);
+    problems.extend(reading.problems);
+    reading.value
+}
+
+/// What a plugin made of its settings, and everything that is wrong with them.
+fn checked<S: ?Sized>(
+    reading: Reading<Arc<S>>,
+    node: &Node,
+    problems: &mut Problems,
+    check: impl FnOnce(&S) -> Vec<Problem>,
+) -> Option<Arc<S>> {
+    let found = reading.value.as_ref().map(|spec| check(spec)).unwrap_or_default();
+    let found = reading.sifted(found);
+    problems.extend(reading.problems);
+    place_all(found, node, problems);
+    reading.value
 }
 
 /// The entry of the plugin that the node's `type:` names.
@@ -326,26 +400,32 @@ fn codec<S: ?Sized>(
     }
 }
 
-fn matches(node: &Node) -> Result<Vec<(TagPattern, Span)>, Problem> {
+fn matches(node: &Node, problems: &mut Problems) -> Vec<Match> {
     let Some(written) = node.get("match") else {
         // A misspelled `match` is said once, as the unknown key that it is.
         let keys = node.as_map().unwrap_or_default().iter().map(|entry| entry.key.as_str());
         if keys.into_iter().any(|key| nearest(key, ["match"]).is_some()) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        return Err(node
-            .problem("`match` is missing")
-            .help("name the tags to take: `match: [my_input]`"));
+        let help = notation::setting(&node.span, "match", "[my_input]");
+        let problem = node.problem("`match` is missing");
+        problems.push(problem.help(format!("name the tags to take: {help}")));
+        return Vec::new();
     };
-    let one = |node: &Node| {
-        let text: String = deserialize(node)?;
-        Ok((TagPattern::new(&text), node.span.clone()))
+    let items = match written.as_list() {
+        Some([]) => {
+            problems.push(written.problem("`match` names no tags"));
+            return Vec::new();
+        }
+        Some(items) => items,
+        None => std::slice::from_ref(written),
     };
-    match written.as_list() {
-        Some([]) => Err(written.problem("`match` names no tags")),
-        Some(list) => list.iter().map(one).collect(),
-        None => Ok(vec![one(written)?]),
-    }
+    let mut one = |node: &Node| {
+        let text: String = problems.note(deserialize(node))?;
+        let shown = node.redact(&text);
+        Some(Match { pattern: TagPattern::new(&text), span: node.span.clone(), shown })
+    };
+    items.iter().filter_map(&mut one).collect()
 }
 
 #[derive(Deserialize)]
@@ -353,7 +433,18 @@ fn matches(node: &Node) -> Result<Vec<(TagPattern, Span)>, Problem> {
 struct FromPath {
     #[expect(dead_code, reason = "only its presence and value matter")]
     from: FromWhat,
-    pattern: Pattern,
+    pattern: PathPattern,
+}
+
+/// An expression as it is written: paths are full of slashes, so one around it is meant as one.
+struct PathPattern(Regex);
+
+impl<'de> Deserialize<'de> for PathPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let compiled = dpipe_query::compile_expression(&text);
+        compiled.map(PathPattern).map_err(|error| error_in_text(error.span, error.message))
+    }
 }
 
 #[derive(Deserialize)]
@@ -368,13 +459,16 @@ fn tenant_source(node: Option<&Node>, tenants: &[TenantPlan]) -> Result<TenantSo
         let name: String = deserialize(node)?;
         if name != DEFAULT_TENANT && !tenants.iter().any(|tenant| *tenant.name == *name) {
             let known = tenants.iter().map(|tenant| &*tenant.name).collect::<Vec<_>>();
-            let help = suggest(&name, known.iter().copied())
-                .unwrap_or_else(|| format!("add `{name}: {{}}` under `tenants:`"));
-            return Err(node.problem(format!("there is no tenant `{name}`")).help(help));
+            let help = suggest(&name, known.iter().copied()).unwrap_or_else(|| {
+                let entry = notation::setting(&node.span, &name, "{}");
+                format!("add {entry} under `tenants`")
+            });
+            let problem = Problem::error(format!("there is no tenant `{name}`")).at(node.place());
+            return Err(problem.help(help).redacted(node));
         }
         return Ok(TenantSource::Named(name.into()));
     }
-    let FromPath { pattern: Pattern(regex), .. } = deserialize(node)?;
+    let FromPath { pattern: PathPattern(regex), .. } = deserialize(node)?;
     let at = node.get("pattern").unwrap_or(node);
     if !regex.capture_names().flatten().any(|name| name == "tenant") {
         return Err(at
@@ -409,15 +503,15 @@ fn check_name(name: &str, span: &Span) -> Result<(), Problem> {
     Ok(())
 }
 
-fn only_keys(node: &Node, known: &[&str], what: &str) -> Result<(), Problem> {
+fn only_keys(node: &Node, known: &[&str], what: &str, problems: &mut Problems) {
     let Some(entries) = node.as_map() else {
-        return Err(node.problem(format!("expected the settings of {what}")));
+        problems.push(node.problem(format!("expected the settings of {what}")));
+        return;
     };
-    match entries.iter().find(|entry| !known.contains(&entry.key.as_str())) {
-        None => Ok(()),
-        Some(entry) => Err(Problem::error(format!("unknown key `{}` in {what}", entry.key))
-            .at(entry.key_span().clone())
-            .maybe_help(suggest(&entry.key, known.iter().copied()))),
+    for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+        let problem = Problem::error(format!("unknown key `{}` in {what}", entry.key));
+        let help = suggest(&entry.key, known.iter().copied());
+        problems.push(problem.at(entry.key_span().clone()).maybe_help(help));
     }
 }
 
@@ -441,10 +535,18 @@ pub(crate) fn check_names(
     }
 }
 
-/// Gives problems without a place the node's.
+/// Gives problems without a place the one of the setting that they begin with, else the node's.
 fn place_all(found: Vec<Problem>, node: &Node, problems: &mut Problems) {
     for problem in found {
-        let placed = problem.span.is_some();
-        problems.push(if placed { problem } else { problem.at(node.span.clone()) });
+        let placed = match &problem.span {
+            Some(_) => problem,
+            None => {
+                let key = problem.message.strip_prefix('`').and_then(|rest| rest.split('`').next());
+                let setting = key.and_then(|key| node.get(key));
+                let place = setting.map_or_else(|| node.span.clone(), Node::place);
+                problem.at(place)
+            }
+        };
+        problems.push(placed.redacted(node));
     }
 }

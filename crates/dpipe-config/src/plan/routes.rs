@@ -6,7 +6,8 @@ use std::sync::Arc;
 use dpipe_plugin::settings::{Problem, Problems, Span, suggest};
 
 use super::nodes::Read;
-use super::{FilterPlan, OutputPlan};
+use super::{FilterPlan, InputPlan, OutputPlan};
+use crate::tag_pattern::TagPattern;
 
 /// A tag, who publishes it, and who takes it.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub enum Consumer {
 
 /// `broken` are the names of nodes that could not be read: whoever matches them is not wrong too.
 pub(crate) fn compile(
-    inputs: &[Arc<str>],
+    inputs: &[Read<InputPlan>],
     broken: &[Arc<str>],
     filters: &[Read<FilterPlan>],
     outputs: &[Read<OutputPlan>],
@@ -48,71 +49,106 @@ pub(crate) fn compile(
     let tag =
         |name: &Arc<str>, producer| TagPlan { name: name.clone(), producer, consumers: Vec::new() };
     let mut tags = Vec::new();
-    for (index, name) in inputs.iter().enumerate() {
-        tags.push(tag(name, Producer::Input(index)));
+    for (index, input) in inputs.iter().enumerate() {
+        tags.push(tag(&input.plan.name, Producer::Input(index)));
     }
     for (index, filter) in filters.iter().enumerate() {
         for (port, name) in filter.plan.publishes.iter().enumerate() {
             tags.push(tag(name, Producer::Filter(index, port)));
         }
     }
+    let mut finder = Finder { broken, filters, problems };
     for (index, filter) in filters.iter().enumerate() {
-        let own = |producer| matches!(producer, Producer::Filter(f, _) if f == index);
-        connect(
-            &mut tags,
-            broken,
-            filter,
-            &filter.plan.name,
-            Consumer::Filter(index),
-            own,
-            problems,
-        );
+        finder.connect(&mut tags, filter, &filter.plan.name, Consumer::Filter(index));
     }
     for (index, output) in outputs.iter().enumerate() {
-        let name = &output.plan.name;
-        connect(&mut tags, broken, output, name, Consumer::Output(index), |_| false, problems);
+        finder.connect(&mut tags, output, &output.plan.name, Consumer::Output(index));
     }
     let cyclic = report_cycles(&tags, filters, problems);
     if !cyclic && !problems.has_errors() {
         report_unreachable(&tags, filters, outputs, problems);
         report_both_copies(&tags, filters, outputs, problems);
-        report_unmatched(&tags, problems);
+        if !outputs.is_empty() {
+            report_unmatched(&tags, inputs, filters, problems);
+        }
     }
     tags
 }
 
-/// Enters a node as a consumer of every tag that it matches.
-fn connect<P>(
-    tags: &mut [TagPlan],
-    broken: &[Arc<str>],
-    node: &Read<P>,
-    name: &Arc<str>,
-    consumer: Consumer,
-    own: impl Fn(Producer) -> bool,
-    problems: &mut Problems,
-) {
-    for (pattern, span) in &node.matches {
-        let mut found = false;
-        for tag in tags.iter_mut().filter(|tag| pattern.matches(&tag.name)) {
-            // A filter never matches itself by a glob; by name that is a plain cycle.
-            if own(tag.producer) && pattern.is_glob() {
+/// Finds the tags that nodes take.
+struct Finder<'a> {
+    broken: &'a [Arc<str>],
+    filters: &'a [Read<FilterPlan>],
+    problems: &'a mut Problems,
+}
+
+impl Finder<'_> {
+    /// Enters a node as a consumer of every tag that it matches.
+    fn connect<P>(
+        &mut self,
+        tags: &mut [TagPlan],
+        node: &Read<P>,
+        name: &Arc<str>,
+        consumer: Consumer,
+    ) {
+        let own = |tag: &TagPlan| match (tag.producer, consumer) {
+            (Producer::Filter(producer, _), Consumer::Filter(filter)) => producer == filter,
+            _ => false,
+        };
+        for matched in &node.matches {
+            let pattern = &matched.pattern;
+            let mut found = false;
+            for tag in tags.iter_mut().filter(|tag| pattern.matches(&tag.name)) {
+                // A filter never matches itself by a glob; by name that is a plain cycle.
+                if own(tag) && pattern.is_glob() {
+                    continue;
+                }
+                found = true;
+                if !tag.consumers.contains(&consumer) {
+                    tag.consumers.push(consumer);
+                }
+            }
+            if found || self.may_be_of_broken(pattern) {
                 continue;
             }
-            found = true;
-            if !tag.consumers.contains(&consumer) {
-                tag.consumers.push(consumer);
-            }
-        }
-        if !found && !broken.iter().any(|name| pattern.matches(name)) {
-            let names: Vec<&str> = tags.iter().map(|tag| &*tag.name).collect();
-            let message = if pattern.is_glob() {
-                format!("`{name}` matches nothing: no tag is like `{}`", pattern.as_str())
-            } else {
-                format!("there is no tag `{}`", pattern.as_str())
+            let shown = &matched.shown;
+            let splits = self.filters.iter().find(|filter| *filter.plan.name == *pattern.as_str());
+            let (message, help) = match splits {
+                Some(filter) => {
+                    let published: Vec<_> =
+                        filter.plan.publishes.iter().map(|tag| format!("`{tag}`")).collect();
+                    let published = match published.split_last() {
+                        Some((last, rest)) if !rest.is_empty() => {
+                            format!("{} and {last}", rest.join(", "))
+                        }
+                        _ => published.join(", "),
+                    };
+                    (format!("there is no tag `{shown}`: the filter publishes {published}"), None)
+                }
+                None => {
+                    let others = tags.iter().filter(|tag| !own(tag)).map(|tag| &*tag.name);
+                    let names: Vec<&str> =
+                        others.chain(self.broken.iter().map(|name| &**name)).collect();
+                    let message = if pattern.is_glob() {
+                        format!("`{name}` matches nothing: no tag is like `{shown}`")
+                    } else {
+                        format!("there is no tag `{shown}`")
+                    };
+                    (message, suggest(pattern.as_str(), names.iter().copied()))
+                }
             };
-            let help = suggest(pattern.as_str(), names.iter().copied());
-            problems.push(Problem::error(message).at(span.clone()).maybe_help(help));
+            self.problems.push(Problem::error(message).at(matched.span.clone()).maybe_help(help));
         }
+    }
+
+    /// Whether a node that could not be read may publish such a tag.
+    fn may_be_of_broken(&self, pattern: &TagPattern) -> bool {
+        let of_filter = |filter: &Read<FilterPlan>| {
+            let name = &*filter.plan.name;
+            let inner = pattern.as_str().strip_prefix(name);
+            filter.is_broken && (pattern.is_glob() || inner.is_some_and(|s| s.starts_with('.')))
+        };
+        self.broken.iter().any(|name| pattern.matches(name)) || self.filters.iter().any(of_filter)
     }
 }
 
@@ -230,14 +266,23 @@ fn report_both_copies(
     }
 }
 
-fn report_unmatched(tags: &[TagPlan], problems: &mut Problems) {
+fn report_unmatched(
+    tags: &[TagPlan],
+    inputs: &[Read<InputPlan>],
+    filters: &[Read<FilterPlan>],
+    problems: &mut Problems,
+) {
     for tag in tags.iter().filter(|tag| tag.consumers.is_empty()) {
         // The rest of a split is often meant to end.
         if tag.name.ends_with(".other") {
             continue;
         }
+        let at = match tag.producer {
+            Producer::Input(input) => &inputs[input].name_span,
+            Producer::Filter(filter, _) => &filters[filter].name_span,
+        };
         let message = format!("nothing takes the tag `{}`: its events end as unmatched", tag.name);
-        problems.push(Problem::warning(message));
+        problems.push(Problem::warning(message).at(at.clone()));
     }
 }
 

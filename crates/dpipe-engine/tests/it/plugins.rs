@@ -105,6 +105,9 @@ impl InputSpec for Lines {
     fn default_codec(&self) -> &'static str {
         "json_lines"
     }
+    fn has_paths(&self) -> bool {
+        true
+    }
 }
 
 struct RunningLines(Lines);

@@ -37,8 +37,8 @@ use std::time::Duration;
 
 use dpipe_plugin::settings::Problem;
 use dpipe_plugin::{
-    BoxFuture, BuildContext, BuildError, Ended, Input, InputConfig, InputContext, InputError,
-    InputSpec, Level,
+    BoxFuture, BuildContext, BuildError, Ended, FileGlobs, Input, InputConfig, InputContext,
+    InputError, InputSpec, Level,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,7 +46,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::reading::content::Decompression;
-use crate::reading::globs::{Globs, Pattern};
+use crate::reading::globs::{Globs, Pattern, file_globs};
 use crate::rhythm::SAVE_EVERY;
 use desk::{Desk, Job, Work};
 use progress::Progress;
@@ -97,6 +97,14 @@ impl InputSpec for Config {
 
     fn ends(&self) -> bool {
         true
+    }
+
+    fn has_paths(&self) -> bool {
+        true
+    }
+
+    fn reads(&self) -> FileGlobs {
+        file_globs(&self.include, &self.exclude)
     }
 
     fn check(&self) -> Vec<Problem> {

@@ -43,14 +43,14 @@ mod tests;
 
 use dpipe_plugin::settings::{Period, Problem};
 use dpipe_plugin::{
-    BoxFuture, BuildContext, BuildError, Ended, Input, InputConfig, InputContext, InputError,
-    InputSpec, Level,
+    BoxFuture, BuildContext, BuildError, Ended, FileGlobs, Input, InputConfig, InputContext,
+    InputError, InputSpec, Level,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::reading::content::Decompression;
-use crate::reading::globs::{Globs, Pattern};
+use crate::reading::globs::{Globs, Pattern, file_globs};
 use follower::Follower;
 
 /// Which files, and how they are followed.
@@ -144,6 +144,14 @@ impl InputSpec for Config {
 
     fn reads_lines(&self) -> bool {
         true
+    }
+
+    fn has_paths(&self) -> bool {
+        true
+    }
+
+    fn reads(&self) -> FileGlobs {
+        file_globs(&self.include, &self.exclude)
     }
 
     fn check(&self) -> Vec<Problem> {

@@ -85,6 +85,10 @@ impl InputSpec for Config {
         "als"
     }
 
+    fn has_paths(&self) -> bool {
+        !self.tenants.is_empty()
+    }
+
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let bad_area = |area: &&String| {

@@ -187,6 +187,10 @@ impl OutputSpec for Config {
         }
     }
 
+    fn writes(&self) -> Option<&Template> {
+        Some(&self.path)
+    }
+
     fn flush_policy(&self) -> Option<Flush> {
         self.holds().then(|| Flush {
             bytes: usize::try_from(self.flush_size.bytes()).unwrap_or(usize::MAX),
@@ -241,8 +245,12 @@ impl Config {
         let path = self.path.to_string();
         let looks_like = |ending: &str| path.ends_with(ending);
         let (is, help) = match self.compression {
-            Compression::None if looks_like(".gz") => ("not compressed", "compression: gzip"),
-            Compression::None if looks_like(".zst") => ("not compressed", "compression: zstd"),
+            Compression::None if looks_like(".gz") => {
+                ("not compressed", "set `compression` to `gzip`")
+            }
+            Compression::None if looks_like(".zst") => {
+                ("not compressed", "set `compression` to `zstd`")
+            }
             Compression::Gzip if !looks_like(".gz") => ("gzip", "let the path end in `.gz`"),
             Compression::Zstd if !looks_like(".zst") => ("zstd", "let the path end in `.zst`"),
             _ => return None,

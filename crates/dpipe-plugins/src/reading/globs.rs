@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dpipe_env::{EntryKind, Files};
 use dpipe_plugin::settings::error_in_text;
-use dpipe_plugin::{BuildContext, BuildError};
+use dpipe_plugin::{BuildContext, BuildError, FileGlobs};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer};
 
@@ -31,7 +31,10 @@ impl<'de> Deserialize<'de> for Pattern {
             }
             Ok(_) if !text.is_empty() => Ok(Pattern(text)),
             Ok(_) => Err(error_in_text(0..0, "expected a glob such as `logs/*.log`")),
-            Err(error) => Err(error_in_text(0..text.len(), error.kind())),
+            Err(error) => {
+                let why = error.kind();
+                Err(error_in_text(0..text.len(), format_args!("`{text}` is not a glob: {why}")))
+            }
         }
     }
 }
@@ -46,6 +49,12 @@ impl schemars::JsonSchema for Pattern {
             "description": "A glob: `*`, `?`, `[a-z]`, `{a,b}`; `**` stands for any folders."
         })
     }
+}
+
+/// The globs as [`dpipe_plugin::InputSpec::reads`] tells them.
+pub(crate) fn file_globs(include: &[Pattern], exclude: &[Pattern]) -> FileGlobs {
+    let texts = |patterns: &[Pattern]| patterns.iter().map(|Pattern(text)| text.clone()).collect();
+    FileGlobs { include: texts(include), exclude: texts(exclude) }
 }
 
 /// Include and exclude globs, ready to walk and to match.

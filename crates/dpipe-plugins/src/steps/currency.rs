@@ -69,7 +69,8 @@ impl StepSpec for Config {
             currency: self.currency.0.clone(),
             into: self.into.clone(),
             scale: self.scale.into(),
-            rates: Watched::open(context, &self.rates, Rates::parse)?,
+            rates: Watched::open(context, &self.rates, Rates::parse)
+                .map_err(|error| error.about("rates"))?,
         }))
     }
 

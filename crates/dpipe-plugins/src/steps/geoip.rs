@@ -67,7 +67,8 @@ impl StepConfig for Config {
 
 impl StepSpec for Config {
     fn build(&self, context: &BuildContext<'_>) -> Result<Box<dyn Step>, BuildError> {
-        let database = Watched::open(context, &self.database, Database::parse)?;
+        let database = Watched::open(context, &self.database, Database::parse)
+            .map_err(|error| error.about("database"))?;
         Ok(Box::new(Geoip {
             field: self.field.0.clone(),
             wanted: Wanted {
@@ -85,7 +86,10 @@ impl StepSpec for Config {
     fn check(&self) -> Vec<Problem> {
         let targets = [&self.into, &self.city_into, &self.asn_into, &self.organization_into];
         if targets.iter().all(|target| target.is_none()) {
-            return vec![Problem::error("says not where the country shall go: `into` is missing")];
+            let wanted = "`into`, `city_into`, `asn_into` and `organization_into` are all missing";
+            return vec![
+                Problem::error(wanted).help("name the field that gets the country: `into`"),
+            ];
         }
         Vec::new()
     }

@@ -43,7 +43,10 @@ pub(crate) fn run(
         let data_dir = plan.data_dir.clone();
         let admin = if api == "off" { None } else { Some(AdminServer::bind(&api)?) };
         let options = RunOptions { batch, grace };
-        let engine = Engine::start_with_log(plan, Arc::new(RealEnv), options, log)?;
+        let engine = match Engine::start_with_log(plan, Arc::new(RealEnv), options, log) {
+            Ok(engine) => engine,
+            Err(error) => return loading::cannot_start(error),
+        };
         let token = engine.admin_token().to_owned();
         let admin = admin.map(|bound| bound.serve(engine.handle(), token, about())).transpose()?;
         say(&banner(&engine.handle(), &data_dir, admin.as_ref().map(Serving::address)));

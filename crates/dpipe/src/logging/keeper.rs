@@ -55,7 +55,8 @@ struct Texts {
 }
 
 impl Texts {
-    fn add(&mut self, field: &Field, mut text: String) {
+    fn add(&mut self, field: &Field, text: String) {
+        let mut text = super::without_secrets(&text).into_owned();
         if text.len() > TEXT_BYTES_MAX {
             text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         }

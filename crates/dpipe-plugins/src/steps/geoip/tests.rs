@@ -201,7 +201,8 @@ fn a_database_that_is_missing_or_broken_at_the_start_is_named() {
 fn a_step_that_writes_nothing_is_a_mistake() {
     assert_eq!(
         step_mistake::<Config>("geoip: { field: ip }"),
-        "error: says not where the country shall go: `into` is missing"
+        "error: `into`, `city_into`, `asn_into` and `organization_into` are all missing (name the \
+         field that gets the country: `into`)"
     );
     assert_eq!(
         step_mistake::<Config>("geoip: { field: ip, into: c, datbase: x }"),
