@@ -58,15 +58,29 @@ pub fn schema(registry: &Registry) -> Value {
         })
         .collect();
     let when = value_of(generator.subschema_for::<Condition>());
-    let steps: Vec<Value> = own_schemas(registry.steps, &mut generator)
+    let mut steps: Vec<Value> = own_schemas(registry.steps, &mut generator)
         .into_iter()
         .zip(registry.steps)
         .map(|((name, own), entry)| step(name, own, &when, entry.takes_codec.then_some(&decoders)))
         .collect();
+    // A step that needs no settings is written as its name.
+    let bare = |step: &Value| {
+        let (name, own) = step["properties"].as_object()?.iter().next()?;
+        takes_nothing(own).then(|| name.clone())
+    };
+    let bare: Vec<String> = steps.iter().filter_map(bare).collect();
+    steps.push(json!({ "enum": bare }));
     let top = value_of(generator.root_schema_for::<Top>());
     let tenants = value_of(generator.subschema_for::<TenantConfig>());
     let mut properties = top["properties"].as_object().cloned().unwrap_or_default();
-    properties.insert("include".into(), json!({ "type": "array", "items": { "type": "string" } }));
+    properties.insert(
+        "include".into(),
+        json!({
+            "description": "Other files that belong to this configuration; globs are allowed.",
+            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+        }),
+    );
+    let tenants = json!({ "anyOf": [tenants, { "type": "null" }] });
     properties.insert("tenants".into(), map_of(&tenants));
     properties.insert("inputs".into(), map_of(&json!({ "oneOf": inputs })));
     properties.insert(
@@ -80,16 +94,58 @@ pub fn schema(registry: &Registry) -> Value {
     );
     properties.insert("outputs".into(), map_of(&json!({ "oneOf": outputs })));
     let mut definitions = generator.take_definitions(true);
+    definitions.insert(
+        SUBSTITUTED.into(),
+        json!({
+            "description": "A value from the environment or a file: `${VAR}`, `${file:/path}`.",
+            "type": "string",
+            "pattern": r"\$\{"
+        }),
+    );
     // The size is everywhere; without this an unused definition would be dropped by editors.
     definitions.entry("ByteSize").or_insert_with(|| value_of(schemars::schema_for!(ByteSize)));
-    json!({
+    let mut schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "dpipe",
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
         "definitions": definitions
-    })
+    });
+    allow_substitution(&mut schema);
+    schema
+}
+
+const SUBSTITUTED: &str = "Substituted";
+
+/// Lets `${…}` stand wherever something else than any text is wanted.
+fn allow_substitution(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(allow_substitution),
+        Value::Object(map) => {
+            for (key, inner) in map.iter_mut() {
+                if !matches!(key.as_str(), "default" | "enum" | "const" | SUBSTITUTED) {
+                    allow_substitution(inner);
+                }
+            }
+            let is_scalar =
+                |kind: &Value| matches!(kind.as_str(), Some("integer" | "number" | "boolean"));
+            let wanted = map.get("type").is_some_and(|kind| match kind.as_array() {
+                Some(kinds) => kinds.iter().any(is_scalar),
+                None => is_scalar(kind) || map.contains_key("pattern"),
+            });
+            if wanted {
+                let mut outer = Map::new();
+                for key in ["description", "default", "examples"] {
+                    outer.extend(map.remove(key).map(|value| (key.to_owned(), value)));
+                }
+                let reference = json!({ "$ref": format!("#/definitions/{SUBSTITUTED}") });
+                let inner = Value::Object(std::mem::replace(map, outer));
+                map.insert("anyOf".into(), json!([inner, reference]));
+            }
+        }
+        _ => {}
+    }
 }
 
 fn value_of(schema: schemars::Schema) -> Value {
@@ -100,24 +156,34 @@ fn map_of(item: &Value) -> Value {
     json!({ "type": "object", "additionalProperties": item })
 }
 
-/// The schema of each plugin's own settings, with references resolved one level.
+/// The schema of each plugin's own settings, without references on top.
 fn own_schemas<S: ?Sized>(
     list: &'static [Entry<S>],
     generator: &mut SchemaGenerator,
 ) -> Vec<(&'static str, Value)> {
     let own = |entry: &'static Entry<S>| {
-        let schema = (entry.schema)(generator);
-        let mut value = value_of(schema);
-        let reference = value["$ref"].as_str().and_then(|r| r.strip_prefix("#/definitions/"));
-        if let Some(definition) = reference.and_then(|name| generator.definitions().get(name)) {
-            value = definition.clone();
-        }
+        let mut value = resolved(value_of((entry.schema)(generator)), generator);
         if let Some(map) = value.as_object_mut() {
             map.insert("description".into(), entry.summary().into());
         }
         (entry.name, value)
     };
     list.iter().map(own).collect()
+}
+
+/// The schema that a reference leads to; a new type refers to what it holds by `allOf`.
+fn resolved(mut value: Value, generator: &SchemaGenerator) -> Value {
+    loop {
+        let reference = match value["allOf"].as_array().map(Vec::as_slice) {
+            Some([only]) => &only["$ref"],
+            _ => &value["$ref"],
+        };
+        let name = reference.as_str().and_then(|r| r.strip_prefix("#/definitions/"));
+        match name.and_then(|name| generator.definitions().get(name)) {
+            Some(definition) => value = definition.clone(),
+            None => return value,
+        }
+    }
 }
 
 /// A plugin's settings with the engine's own keys.
@@ -141,13 +207,37 @@ fn node(mut own: Value, name: &str, keys: &[(&str, Value)]) -> Value {
 /// A step: its name and its settings, which take `when:` (and a codec, if it does) where they are a
 /// map.
 fn step(name: &str, mut own: Value, when: &Value, codec: Option<&Value>) -> Value {
-    if let Some(properties) = own.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.insert("when".into(), when.clone());
-        if let Some(codec) = codec {
-            properties.insert("codec".into(), codec.clone());
-        }
+    add_keys(&mut own, when, codec);
+    if takes_nothing(&own) {
+        own["type"] = json!(["object", "null"]);
     }
     let mut properties = Map::new();
     properties.insert(name.to_owned(), own);
     json!({ "type": "object", "properties": properties, "required": [name], "additionalProperties": false })
+}
+
+/// Adds the keys that every step has to the forms of its settings that are maps.
+fn add_keys(own: &mut Value, when: &Value, codec: Option<&Value>) {
+    if let Some(forms) = own.get_mut("anyOf").and_then(Value::as_array_mut) {
+        forms.iter_mut().for_each(|form| add_keys(form, when, codec));
+        return;
+    }
+    let Some(map) = own.as_object_mut().filter(|map| map.get("type") == Some(&json!("object")))
+    else {
+        return;
+    };
+    let properties = map.entry("properties").or_insert_with(|| json!({}));
+    properties["when"] = when.clone();
+    if let Some(codec) = codec {
+        properties["codec"] = codec.clone();
+        let required = map.entry("required").or_insert_with(|| json!([]));
+        required.as_array_mut().into_iter().for_each(|required| required.push("codec".into()));
+    }
+}
+
+/// Whether a step can be written without settings.
+fn takes_nothing(own: &Value) -> bool {
+    own.get("properties").is_some()
+        && own.get("required").and_then(Value::as_array).is_none_or(Vec::is_empty)
+        && own.get("minProperties").is_none()
 }

@@ -53,7 +53,7 @@ impl Serialize for Pattern {
 
 impl schemars::JsonSchema for Pattern {
     fn schema_name() -> Cow<'static, str> {
-        "Pattern".into()
+        "Regex".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({

@@ -13,15 +13,15 @@ use crate::neighbor::neighbor;
 use crate::process::{dpipe, root, text};
 
 /// A plugin as the laws see it.
-struct Plugin {
-    role: &'static str,
-    name: &'static str,
+pub(crate) struct Plugin {
+    pub(crate) role: &'static str,
+    pub(crate) name: &'static str,
     example: String,
     schema: serde_json::Value,
     summary: &'static str,
 }
 
-fn all() -> Vec<Plugin> {
+pub(crate) fn all() -> Vec<Plugin> {
     fn list<S: ?Sized>(role: &'static str, entries: &'static [Entry<S>], all: &mut Vec<Plugin>) {
         for entry in entries {
             let mut generator = schemars::SchemaGenerator::default();
@@ -54,7 +54,7 @@ fn indented(text: &str, by: usize) -> String {
 }
 
 /// A whole pipeline around the plugin's example, with 200 made-up events going through.
-fn pipeline(plugin: &Plugin) -> String {
+pub(crate) fn pipeline(plugin: &Plugin) -> String {
     let source = "inputs:\n  logs:\n    type: generate\n    events_per_second: 0\n    count: 200\n    codec: als\n";
     let sink = "outputs:\n  sink: { type: blackhole, match: logs }\n";
     let example = &plugin.example;

@@ -14,6 +14,7 @@ mod neighbor;
 mod process;
 mod processes;
 mod rotation;
+mod schema;
 mod secrets;
 mod signals;
 mod storm;
