@@ -7,6 +7,7 @@ mod nodes;
 mod routes;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -143,6 +144,35 @@ pub enum TenantSource {
     Named(Arc<str>),
     /// That of the file's path: the group `tenant` of the pattern.
     FromPath(Regex),
+}
+
+impl TenantSource {
+    /// The tenant of what is read from a file; none if its path names none that could be one.
+    #[must_use]
+    pub fn tenant_of<'a>(&'a self, file: &'a str) -> Option<&'a str> {
+        // A name is part of paths and labels; from a path it is whatever somebody called a folder.
+        let is_name = |name: &&str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+            (1..=64).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('.')
+        };
+        match self {
+            TenantSource::Named(name) => Some(name),
+            TenantSource::FromPath(pattern) => {
+                let name = pattern.captures(file.as_bytes())?.name("tenant")?;
+                std::str::from_utf8(name.as_bytes()).ok().filter(is_name)
+            }
+        }
+    }
+}
+
+/// The name, or the pattern.
+impl fmt::Display for TenantSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TenantSource::Named(name) => f.write_str(name),
+            TenantSource::FromPath(pattern) => f.write_str(pattern.as_str()),
+        }
+    }
 }
 
 /// A configured input.
@@ -327,6 +357,12 @@ impl Plan {
         routes::outputs_behind(&self.tags, &self.filters, tag)
     }
 
+    /// The inputs whose events come to a tag, through whichever filters.
+    #[must_use]
+    pub fn inputs_before(&self, tag: usize) -> Vec<usize> {
+        routes::inputs_before(&self.tags, tag)
+    }
+
     /// The plan as a graph, to draw.
     #[must_use]
     pub fn graph(&self) -> Graph {
@@ -399,5 +435,27 @@ pub(crate) struct Top {
 impl Default for Top {
     fn default() -> Self {
         Top { data_dir: "dpipe-data".into(), api: Api::default(), limits: Limits::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(pattern: &str, file: &str) -> Option<String> {
+        let source = TenantSource::FromPath(Regex::new(pattern).unwrap());
+        source.tenant_of(file).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_path_names_a_tenant_only_where_the_name_can_be_a_folder_and_a_label() {
+        let any = "^/(?<tenant>.*)/";
+        assert_eq!(tenant(any, "/rstory/x").as_deref(), Some("rstory"));
+        assert_eq!(tenant(any, "/ff_2.de-1/x").as_deref(), Some("ff_2.de-1"));
+        let long = "x".repeat(65);
+        for bad in ["", "..", ".hidden", "a/b", "a b", "a\"b", "\u{e9}", &long] {
+            assert_eq!(tenant(any, &format!("/{bad}/x")), None, "{bad:?}");
+        }
+        assert_eq!(tenant(any, "x"), None);
     }
 }

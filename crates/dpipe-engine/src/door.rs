@@ -14,7 +14,6 @@ use dpipe_config::plan::{DEFAULT_TENANT, TenantSource};
 use dpipe_event::{Origin, Progress, Receipt};
 use dpipe_plugin::{BoxFuture, Chunk, Credit, Decoder, Door, InputError, Stream, StreamStart};
 use parking_lot::Mutex;
-use regex::bytes::Regex;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -81,14 +80,14 @@ impl InputDoor {
     /// The tenant of a file; or why it has none, as a reason and in words.
     fn tenant_of(&self, file: &str) -> Result<Arc<Tenant>, (&'static str, String)> {
         let core = &self.core;
-        let pattern = match &core.plan.inputs[self.input].tenant {
-            TenantSource::Named(name) => return Ok(core.tenants.get(name)),
-            TenantSource::FromPath(pattern) => pattern,
-        };
-        let Some(name) = tenant_in_path(pattern, file) else {
-            let why = format!("the path `{file}` names no tenant by the pattern `{pattern}`");
+        let source = &core.plan.inputs[self.input].tenant;
+        let Some(name) = source.tenant_of(file) else {
+            let why = format!("the path `{file}` names no tenant by the pattern `{source}`");
             return Err(("path_without_tenant", why));
         };
+        if let TenantSource::Named(_) = source {
+            return Ok(core.tenants.get(name));
+        }
         core.tenants.of_path(name).ok_or_else(|| {
             let max = core.plan.limits.tenants_max;
             let why = format!(
@@ -113,19 +112,6 @@ impl InputDoor {
         let tenant = self.tenant_of(file).unwrap_or_else(|_| self.core.tenants.get(DEFAULT_TENANT));
         tenant.book(self.input).skip(reason, how_many);
     }
-}
-
-/// The tenant that a path names, if it does.
-pub(crate) fn tenant_in_path<'a>(pattern: &Regex, file: &'a str) -> Option<&'a str> {
-    let found = pattern.captures(file.as_bytes())?.name("tenant")?;
-    let name = std::str::from_utf8(found.as_bytes()).ok()?;
-    is_tenant_name(name).then_some(name)
-}
-
-/// A tenant's name is part of paths and labels; from a path it is whatever somebody called a folder.
-fn is_tenant_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('.')
 }
 
 impl Door for InputDoor {
@@ -332,18 +318,5 @@ impl Stream for StreamHandle {
 
     fn progress(&self) -> &Arc<Progress> {
         &self.0.progress
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_tenant_name;
-
-    #[test]
-    fn a_tenant_from_a_path_is_a_plain_word() {
-        assert!(is_tenant_name("rstory") && is_tenant_name("ff_2.de-1"));
-        for bad in ["", ".", "..", ".hidden", "a/b", "a b", "a\n", "é", &"x".repeat(65)] {
-            assert!(!is_tenant_name(bad), "{bad:?}");
-        }
     }
 }

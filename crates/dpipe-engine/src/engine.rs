@@ -53,7 +53,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    fn of(node: &Arc<str>, error: BuildError, written: &Node) -> Self {
+    pub(crate) fn of(node: &Arc<str>, error: BuildError, written: &Node) -> Self {
         StartError::Build { node: node.clone(), source: error.placed(written) }
     }
 

@@ -39,7 +39,7 @@ mod tenant;
 
 pub use books::{Ledger, Line, Role, Tally};
 pub use engine::{Engine, Report, RunOptions, StartError};
-pub use explain::{Effect, ExplainError, Explanation, Stage, explain};
+pub use explain::{Change, Effect, ExplainError, Explanation, Stage, explain};
 pub use handle::Handle;
 pub use left::Undelivered;
 pub use mended::{Mended, NodeMended, Noted};

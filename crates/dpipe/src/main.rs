@@ -16,7 +16,7 @@ use commands::graph::Format;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A data pipeline for log events: collects, decodes, decorates, routes and delivers them.
+// The description that people read is the one of the package.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
 struct Arguments {
@@ -62,14 +62,16 @@ enum Command {
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
-    /// Show what happens to lines from standard input: the event after every step, and who takes it.
+    /// Show what happens to lines from standard input: what every step changes and costs, and who
+    /// takes the event.
     Explain {
         /// The configuration file.
         config: PathBuf,
-        /// The tag that the lines would have: the name of an input.
+        /// The tag that the lines would have: the name of an input, or what a filter publishes; then
+        /// the lines are read by the codec of an input before it.
         #[arg(long)]
         tag: String,
-        /// The file that the lines would come from.
+        /// The file that the lines would come from; its path may name the tenant.
         #[arg(long, default_value = "")]
         file: String,
     },

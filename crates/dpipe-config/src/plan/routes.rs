@@ -307,3 +307,23 @@ pub(crate) fn outputs_behind(tags: &[TagPlan], filters: &[FilterPlan], tag: usiz
     outputs.sort_unstable();
     outputs
 }
+
+pub(crate) fn inputs_before(tags: &[TagPlan], tag: usize) -> Vec<usize> {
+    let mut inputs = Vec::new();
+    let mut seen = vec![false; tags.len()];
+    let mut queue = vec![tag];
+    while let Some(at) = queue.pop() {
+        if std::mem::replace(&mut seen[at], true) {
+            continue;
+        }
+        match tags[at].producer {
+            Producer::Input(input) => inputs.push(input),
+            Producer::Filter(filter, _) => {
+                let takes = |t: &usize| tags[*t].consumers.contains(&Consumer::Filter(filter));
+                queue.extend((0..tags.len()).filter(takes));
+            }
+        }
+    }
+    inputs.sort_unstable();
+    inputs
+}

@@ -78,6 +78,12 @@ fn a_file_that_a_step_needs_and_that_is_missing_is_shown_where_it_is_named() {
 }
 
 #[test]
+fn the_help_says_what_dpipe_is() {
+    let said = text(&run(&["--help"], "").stdout);
+    assert!(said.starts_with("A data pipeline for log events"), "{said}");
+}
+
+#[test]
 fn graph_draws_in_every_notation() {
     for (format, mark) in
         [("text", "decorated"), ("mermaid", "flowchart"), ("dot", "digraph"), ("svg", "<svg")]
@@ -85,34 +91,6 @@ fn graph_draws_in_every_notation() {
         let output = run(&["graph", &example("als.yaml"), "--format", format], "");
         assert!(text(&output.stdout).contains(mark), "{format}");
     }
-}
-
-#[test]
-fn explain_shows_the_event_after_each_step_and_who_takes_it() {
-    let line = r#"us,1393675200250,{"uri":"pv","trace":"x","_log_info":{"uid":1,"ip":"8.8.8.8","level":20}}"#;
-    let output = run(&["explain", &example("als.yaml"), "--tag", "rs_logs"], line);
-    let said = text(&output.stdout);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(said.contains("_time     2014-03-01T12:00:00.250Z"), "{said}");
-    assert!(said.contains(r#""_cntry":"US""#), "{said}");
-    assert!(said.contains(r#""level_rg":"19-23""#), "{said}");
-    assert!(said.contains("published as `decorated`, taken by"), "{said}");
-}
-
-#[test]
-fn explain_shows_nothing_that_a_terminal_acts_on() {
-    let line = "us,1393675200250,{\"uri\":\"a\u{9b}2J\u{202e}\u{7f}\"}\n\u{1b}[2J,1,{}";
-    let output = run(&["explain", &example("als.yaml"), "--tag", "rs_logs"], line);
-    let said = text(&output.stdout);
-    assert!(said.contains(r"a\u{9b}2J\u{202e}\u{7f}"), "{said}");
-    assert!(!said.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')), "{said:?}");
-}
-
-#[test]
-fn explain_names_the_inputs_there_are() {
-    let output = run(&["explain", &example("als.yaml"), "--tag", "nope"], "x\n");
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("no input publishes the tag `nope`; there is `rs_logs`"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod commands;
 mod crashes;
 mod endings;
 mod examples;
+mod explain;
 mod golden;
 mod laws;
 mod limits;
