@@ -4,6 +4,8 @@
 
 mod bench;
 mod ci;
+mod docs;
+mod new_plugin;
 mod tidy;
 
 use std::process::ExitCode;
@@ -15,6 +17,9 @@ usage: cargo xtask COMMAND
   test   every test of the workspace, documentation examples included
   lint   formatting, clippy, licences and sources of dependencies, tidy
   tidy   the rules of the house that no other tool knows
+  docs   writes docs/reference from the types; a test says when it is due
+  new-plugin input|codec|step|output NAME
+         a plugin that compiles, with its test and its line in the list
   bench  [w0|w1|w2|w6|w7|w8|micro]... [--quick] [--runs N] [--json FILE]
          speed and memory of the release binary, beside bare loops; see docs/performance.md";
 
@@ -26,6 +31,8 @@ fn main() -> ExitCode {
         ["test"] => ci::test(),
         ["lint"] => ci::lint(),
         ["tidy"] => tidy::run(),
+        ["docs"] => docs::write(),
+        ["new-plugin", role, name] => new_plugin::make(tidy::root(), role, name),
         ["bench", args @ ..] => bench::run(args),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

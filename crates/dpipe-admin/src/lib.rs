@@ -8,6 +8,7 @@
 //! listens on the loopback only. `docs/admin-api.md` lists the endpoints.
 
 mod api;
+mod catalog;
 mod exposition;
 mod guard;
 mod health;
@@ -25,6 +26,7 @@ mod stat;
 mod fake;
 
 pub use api::{About, PluginNames};
+pub use catalog::{Metric, catalog};
 pub use outline::{NodeOutline, Outline, TagOutline};
 pub use running::Running;
 pub use server::{AdminServer, BindError, Serving};

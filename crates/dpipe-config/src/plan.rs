@@ -21,7 +21,7 @@ use dpipe_plugin::{
     StepSpec,
 };
 use regex::bytes::Regex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use routes::{Consumer, Producer, TagPlan};
 
@@ -265,7 +265,7 @@ impl Default for Buffer {
 }
 
 /// What happens when a buffer is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// The inputs behind it wait.

@@ -11,57 +11,16 @@ use crate::plan::{Buffer, TenantConfig, Top};
 #[must_use]
 pub fn schema(registry: &Registry) -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
-    let codec = |list: Vec<(&str, Value)>| {
-        let names: Vec<&str> = list.iter().map(|(name, _)| *name).collect();
-        let maps = list.iter().map(|(name, own)| node(own.clone(), name, &[]));
-        let mut choices = vec![json!({ "enum": names })];
-        choices.extend(maps);
-        json!({ "anyOf": choices })
+    let keys = EngineKeys::new(registry, &mut generator);
+    let of = |list: Vec<(&'static str, Value)>, keys: &[(&'static str, Value)]| -> Vec<Value> {
+        list.into_iter().map(|(name, own)| node(own, name, keys)).collect()
     };
-    let decoders = codec(own_schemas(registry.decoders, &mut generator));
-    let encoders = codec(own_schemas(registry.encoders, &mut generator));
-    let tags = json!({
-        "description": "The tags to take; `*` stands for any characters but a dot.",
-        "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
-    });
-    let tenant = json!({
-        "description": "Whose events these are: a tenant's name, or from the path of the file.",
-        "anyOf": [
-            { "type": "string" },
-            {
-                "type": "object",
-                "properties": { "from": { "const": "path" }, "pattern": { "type": "string" } },
-                "required": ["from", "pattern"],
-                "additionalProperties": false
-            }
-        ]
-    });
-    let multiline = value_of(generator.subschema_for::<Multiline>());
-    let inputs: Vec<Value> = own_schemas(registry.inputs, &mut generator)
-        .into_iter()
-        .map(|(name, own)| {
-            let keys = [
-                ("tenant", tenant.clone()),
-                ("codec", decoders.clone()),
-                ("multiline", multiline.clone()),
-            ];
-            node(own, name, &keys)
-        })
-        .collect();
-    let buffer = value_of(generator.subschema_for::<Buffer>());
-    let outputs: Vec<Value> = own_schemas(registry.outputs, &mut generator)
-        .into_iter()
-        .map(|(name, own)| {
-            let keys =
-                [("match", tags.clone()), ("codec", encoders.clone()), ("buffer", buffer.clone())];
-            node(own, name, &keys)
-        })
-        .collect();
-    let when = value_of(generator.subschema_for::<Condition>());
+    let inputs = of(own_schemas(registry.inputs, &mut generator), &keys.input);
+    let outputs = of(own_schemas(registry.outputs, &mut generator), &keys.output);
     let mut steps: Vec<Value> = own_schemas(registry.steps, &mut generator)
         .into_iter()
         .zip(registry.steps)
-        .map(|((name, own), entry)| step(name, own, &when, entry.takes_codec.then_some(&decoders)))
+        .map(|((name, own), entry)| step(name, own, keys.step(entry.takes_codec)))
         .collect();
     // A step that needs no settings is written as its name.
     let bare = |step: &Value| {
@@ -73,13 +32,7 @@ pub fn schema(registry: &Registry) -> Value {
     let top = value_of(generator.root_schema_for::<Top>());
     let tenants = value_of(generator.subschema_for::<TenantConfig>());
     let mut properties = top["properties"].as_object().cloned().unwrap_or_default();
-    properties.insert(
-        "include".into(),
-        json!({
-            "description": "Other files that belong to this configuration; globs are allowed.",
-            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
-        }),
-    );
+    properties.insert("include".into(), include());
     let tenants = json!({ "anyOf": [tenants, { "type": "null" }] });
     properties.insert("tenants".into(), map_of(&tenants));
     properties.insert("inputs".into(), map_of(&json!({ "oneOf": inputs })));
@@ -87,7 +40,7 @@ pub fn schema(registry: &Registry) -> Value {
         "filters".into(),
         map_of(&json!({
             "type": "object",
-            "properties": { "match": tags, "steps": { "type": "array", "items": { "anyOf": steps } } },
+            "properties": { "match": tags(), "steps": { "type": "array", "items": { "anyOf": steps } } },
             "required": ["match", "steps"],
             "additionalProperties": false
         })),
@@ -148,7 +101,100 @@ fn allow_substitution(schema: &mut Value) {
     }
 }
 
-fn value_of(schema: schemars::Schema) -> Value {
+/// The keys that the engine reads itself, beside those of a plugin, each with its schema.
+pub(crate) struct EngineKeys {
+    pub(crate) input: Vec<(&'static str, Value)>,
+    pub(crate) output: Vec<(&'static str, Value)>,
+    /// The last one is for steps that take a codec.
+    step: [(&'static str, Value); 2],
+}
+
+impl EngineKeys {
+    pub(crate) fn new(registry: &Registry, generator: &mut SchemaGenerator) -> Self {
+        let decoders = codec(
+            "The codec that makes events of what is read: its name, or a map with `type` and its options.",
+            own_schemas(registry.decoders, generator),
+        );
+        let encoders = codec(
+            "The codec that writes the events: its name, or a map with `type` and its options.",
+            own_schemas(registry.encoders, generator),
+        );
+        let multiline = value_of(generator.subschema_for::<Multiline>());
+        let buffer = value_of(generator.subschema_for::<Buffer>());
+        let when = value_of(generator.subschema_for::<Condition>());
+        let described =
+            |schema: Value, words: &str| json!({ "allOf": [schema], "description": words });
+        let multiline = described(
+            multiline,
+            "Which lines are joined to one event, for inputs that read lines: the name of a language \
+             whose stack traces are meant, or a map.",
+        );
+        let buffer = described(buffer, "The room for what the output has not taken yet.");
+        let when = described(when, "The step acts on the events that meet this condition only.");
+        EngineKeys {
+            input: vec![
+                ("tenant", tenant()),
+                ("codec", decoders.clone()),
+                ("multiline", multiline),
+            ],
+            output: vec![("match", tags()), ("codec", encoders), ("buffer", buffer)],
+            step: [("when", when), ("codec", decoders)],
+        }
+    }
+
+    pub(crate) fn step(&self, takes_codec: bool) -> &[(&'static str, Value)] {
+        &self.step[..if takes_codec { 2 } else { 1 }]
+    }
+}
+
+fn codec(words: &str, list: Vec<(&str, Value)>) -> Value {
+    let names: Vec<&str> = list.iter().map(|(name, _)| *name).collect();
+    let maps = list.iter().map(|(name, own)| node(own.clone(), name, &[]));
+    let mut choices = vec![json!({ "enum": names })];
+    choices.extend(maps);
+    json!({ "description": words, "anyOf": choices })
+}
+
+fn tags() -> Value {
+    json!({
+        "description": "The tags to take: names of inputs and filters. `*` stands for any characters \
+                        but a dot, `**` for any at all.",
+        "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+    })
+}
+
+fn tenant() -> Value {
+    json!({
+        "description": "Whose events these are: a name of the section `tenants`, or a map that takes \
+                        it from the path of the file.",
+        "default": "default",
+        "anyOf": [
+            { "type": "string" },
+            {
+                "type": "object",
+                "properties": {
+                    "from": { "const": "path", "description": "The path of the file." },
+                    "pattern": {
+                        "type": "string",
+                        "description": "A regular expression, as it is written, with a group \
+                                        `(?<tenant>…)` around what is the tenant's name."
+                    }
+                },
+                "required": ["from", "pattern"],
+                "additionalProperties": false
+            }
+        ]
+    })
+}
+
+pub(crate) fn include() -> Value {
+    json!({
+        "description": "Other files that belong to this configuration; globs are allowed.",
+        "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+    })
+}
+
+pub(crate) fn value_of(schema: schemars::Schema) -> Value {
     schema.to_value()
 }
 
@@ -157,13 +203,16 @@ fn map_of(item: &Value) -> Value {
 }
 
 /// The schema of each plugin's own settings, without references on top.
-fn own_schemas<S: ?Sized>(
+pub(crate) fn own_schemas<S: ?Sized>(
     list: &'static [Entry<S>],
     generator: &mut SchemaGenerator,
 ) -> Vec<(&'static str, Value)> {
     let own = |entry: &'static Entry<S>| {
-        let mut value = resolved(value_of((entry.schema)(generator)), generator);
+        let (mut value, about) = resolved(value_of((entry.schema)(generator)), generator);
         if let Some(map) = value.as_object_mut() {
+            if let Some(about) = about {
+                map.insert("$comment".into(), about);
+            }
             map.insert("description".into(), entry.summary().into());
         }
         (entry.name, value)
@@ -171,9 +220,12 @@ fn own_schemas<S: ?Sized>(
     list.iter().map(own).collect()
 }
 
-/// The schema that a reference leads to; a new type refers to what it holds by `allOf`.
-fn resolved(mut value: Value, generator: &SchemaGenerator) -> Value {
+/// The schema that a reference leads to, and what the first type on the way to it says of itself; a
+/// new type refers to what it holds by `allOf`.
+fn resolved(mut value: Value, generator: &SchemaGenerator) -> (Value, Option<Value>) {
+    let mut about = None;
     loop {
+        about = about.or_else(|| value.get("description").cloned());
         let reference = match value["allOf"].as_array().map(Vec::as_slice) {
             Some([only]) => &only["$ref"],
             _ => &value["$ref"],
@@ -181,7 +233,7 @@ fn resolved(mut value: Value, generator: &SchemaGenerator) -> Value {
         let name = reference.as_str().and_then(|r| r.strip_prefix("#/definitions/"));
         match name.and_then(|name| generator.definitions().get(name)) {
             Some(definition) => value = definition.clone(),
-            None => return value,
+            None => return (value, about),
         }
     }
 }
@@ -199,15 +251,17 @@ fn node(mut own: Value, name: &str, keys: &[(&str, Value)]) -> Value {
     let required = map.entry("required").or_insert_with(|| json!([]));
     if let Some(required) = required.as_array_mut() {
         required.push("type".into());
+        if keys.iter().any(|(key, _)| *key == "match") {
+            required.push("match".into());
+        }
     }
     map.insert("type".into(), "object".into());
     own
 }
 
-/// A step: its name and its settings, which take `when:` (and a codec, if it does) where they are a
-/// map.
-fn step(name: &str, mut own: Value, when: &Value, codec: Option<&Value>) -> Value {
-    add_keys(&mut own, when, codec);
+/// A step: its name and its settings, which take the engine's keys where they are a map.
+fn step(name: &str, mut own: Value, keys: &[(&str, Value)]) -> Value {
+    add_keys(&mut own, keys);
     if takes_nothing(&own) {
         own["type"] = json!(["object", "null"]);
     }
@@ -217,9 +271,9 @@ fn step(name: &str, mut own: Value, when: &Value, codec: Option<&Value>) -> Valu
 }
 
 /// Adds the keys that every step has to the forms of its settings that are maps.
-fn add_keys(own: &mut Value, when: &Value, codec: Option<&Value>) {
+fn add_keys(own: &mut Value, keys: &[(&str, Value)]) {
     if let Some(forms) = own.get_mut("anyOf").and_then(Value::as_array_mut) {
-        forms.iter_mut().for_each(|form| add_keys(form, when, codec));
+        forms.iter_mut().for_each(|form| add_keys(form, keys));
         return;
     }
     let Some(map) = own.as_object_mut().filter(|map| map.get("type") == Some(&json!("object")))
@@ -227,9 +281,10 @@ fn add_keys(own: &mut Value, when: &Value, codec: Option<&Value>) {
         return;
     };
     let properties = map.entry("properties").or_insert_with(|| json!({}));
-    properties["when"] = when.clone();
-    if let Some(codec) = codec {
-        properties["codec"] = codec.clone();
+    for (key, schema) in keys {
+        properties[*key] = schema.clone();
+    }
+    if keys.iter().any(|(key, _)| *key == "codec") {
         let required = map.entry("required").or_insert_with(|| json!([]));
         required.as_array_mut().into_iter().for_each(|required| required.push("codec".into()));
     }

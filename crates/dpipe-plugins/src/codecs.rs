@@ -52,6 +52,12 @@ pub(crate) const ENCODERS: &[Entry<dyn EncoderSpec>] = &[
     Entry::encoder::<tsv::Encode>(include_str!("codecs/tsv.rs")),
 ];
 
+/// The template of `cargo xtask new-plugin`, so that it stays one that compiles.
+#[cfg(test)]
+#[allow(dead_code, reason = "it is in no list")]
+#[path = "../../../xtask/src/new_plugin/codec.rs"]
+mod new_plugin;
+
 #[cfg(test)]
 mod tests {
     //! How the codecs are tested: lines in, events or errors out, and back.

@@ -32,3 +32,9 @@ pub(crate) const INPUTS: &[Entry<dyn InputSpec>] = &[
     Entry::input::<udp::Config>(include_str!("inputs/udp.rs")),
     Entry::input::<unix::Config>(include_str!("inputs/unix.rs")),
 ];
+
+/// The template of `cargo xtask new-plugin`, so that it stays one that compiles.
+#[cfg(test)]
+#[allow(dead_code, reason = "it is in no list")]
+#[path = "../../../xtask/src/new_plugin/input.rs"]
+mod new_plugin;

@@ -24,3 +24,9 @@ pub(crate) const OUTPUTS: &[Entry<dyn OutputSpec>] = &[
     Entry::output::<tcp::Config>(include_str!("outputs/tcp.rs")),
     Entry::output::<udp::Config>(include_str!("outputs/udp.rs")),
 ];
+
+/// The template of `cargo xtask new-plugin`, so that it stays one that compiles.
+#[cfg(test)]
+#[allow(dead_code, reason = "it is in no list")]
+#[path = "../../../xtask/src/new_plugin/output.rs"]
+mod new_plugin;

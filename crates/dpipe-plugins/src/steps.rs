@@ -58,3 +58,9 @@ pub(crate) const STEPS: &[Entry<dyn StepSpec>] = &[
     Entry::step::<url::Config>(include_str!("steps/url.rs")),
     Entry::step::<useragent::Config>(include_str!("steps/useragent.rs")),
 ];
+
+/// The template of `cargo xtask new-plugin`, so that it stays one that compiles.
+#[cfg(test)]
+#[allow(dead_code, reason = "it is in no list")]
+#[path = "../../../xtask/src/new_plugin/step.rs"]
+mod new_plugin;

@@ -4,5 +4,6 @@ pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod plugins;
+pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -82,6 +82,12 @@ enum Command {
         /// The plugin to explain.
         name: Option<String>,
     },
+    /// Write the pages of the reference, for the repository.
+    #[command(hide = true)]
+    Reference {
+        /// The folder to write them to.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -94,6 +100,7 @@ fn main() -> ExitCode {
         Command::Explain { config, tag, file } => commands::explain::run(&config, &tag, &file),
         Command::Schema => commands::schema::run(),
         Command::Plugins { name } => commands::plugins::run(name.as_deref()),
+        Command::Reference { folder } => commands::reference::run(&folder),
     };
     match done {
         Ok(code) => code,

@@ -47,7 +47,7 @@ use dpipe_plugin::{
     InputError, InputSpec, Level,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::reading::content::Decompression;
 use crate::reading::globs::{Globs, Pattern, file_globs};
@@ -94,7 +94,7 @@ pub(crate) struct Config {
 }
 
 /// Where to start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ReadFrom {
     /// At the first line.

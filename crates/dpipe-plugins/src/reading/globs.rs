@@ -9,7 +9,7 @@ use dpipe_env::{EntryKind, Files};
 use dpipe_plugin::settings::error_in_text;
 use dpipe_plugin::{BuildContext, BuildError, FileGlobs};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What makes a part of a glob more than a name.
 const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
@@ -18,7 +18,7 @@ const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
 const GLOB_BYTES_MAX: usize = 4096;
 
 /// A glob as written in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Pattern(String);
 
 impl<'de> Deserialize<'de> for Pattern {

@@ -101,13 +101,3 @@ fn schema_is_json_and_knows_the_plugins() {
         assert!(text.contains(word), "{word}");
     }
 }
-
-#[test]
-fn plugins_lists_all_and_explains_one() {
-    let all = text(&run(&["plugins"], "").stdout);
-    assert!(all.contains("geoip") && all.contains("blackhole"), "{all}");
-    let one = text(&run(&["plugins", "bucket"], "").stdout);
-    assert!(one.contains("bounds"), "{one}");
-    let none = run(&["plugins", "bukcet"], "");
-    assert!(text(&none.stderr).contains("did you mean `bucket`?"));
-}

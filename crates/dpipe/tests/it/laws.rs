@@ -17,7 +17,7 @@ pub(crate) struct Plugin {
     pub(crate) role: &'static str,
     pub(crate) name: &'static str,
     example: String,
-    schema: serde_json::Value,
+    pub(crate) schema: serde_json::Value,
     summary: &'static str,
 }
 

@@ -164,8 +164,8 @@ impl Validator {
         let mut inner: Vec<(Value, Value, String)> = Vec::new();
         for (keyword, wanted) in keywords {
             match keyword.as_str() {
-                "description" | "default" | "examples" | "format" | "title" | "$schema"
-                | "definitions" => {}
+                "$comment" | "description" | "default" | "examples" | "format" | "title"
+                | "$schema" | "definitions" => {}
                 "$ref" => {
                     let name = wanted.as_str().unwrap().strip_prefix('#').unwrap();
                     let target = self.0.pointer(name).unwrap_or_else(|| panic!("no {name}"));
