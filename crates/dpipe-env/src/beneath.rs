@@ -28,34 +28,39 @@ pub(crate) fn names(path: &Path) -> io::Result<Vec<&OsStr>> {
 }
 
 /// Opens the file at `path` below `base`. With [`OFlags::CREATE`], missing folders in between are
-/// created too.
-pub(crate) fn open(base: &Path, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+/// created too. What is created gets the permissions of `new`; see [`folder_mode`].
+pub(crate) fn open(base: &Path, path: &Path, flags: OFlags, new: u32) -> io::Result<OwnedFd> {
     let names = names(path)?;
     let flags = flags | OFlags::CLOEXEC;
     // The base is the operator's: links in it are meant.
     let base = rustix::fs::open(base, FOLDER.difference(OFlags::NOFOLLOW), Mode::empty())?;
-    match in_one_call(base.as_fd(), path, flags) {
+    match in_one_call(base.as_fd(), path, flags, new) {
         // A kernel before 5.6, a sandbox that does not know the call, a race with a rename.
         Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
         Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {}
         opened => return Ok(opened?),
     }
-    step_by_step(base, &names, flags)
+    step_by_step(base, &names, flags, new)
 }
 
-fn in_one_call(base: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+/// The permissions of a folder for files with these: whoever may read those may enter it.
+pub(crate) fn folder_mode(file: u32) -> u32 {
+    file | (file & 0o444) >> 2
+}
+
+fn in_one_call(base: impl AsFd, path: &Path, flags: OFlags, new: u32) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    rustix::fs::openat2(base, path, flags, mode(flags), resolve)
+    rustix::fs::openat2(base, path, flags, mode(flags, new), resolve)
 }
 
 /// The same, folder by folder: each is opened below the one before, and none may be a link.
-fn step_by_step(base: OwnedFd, names: &[&OsStr], flags: OFlags) -> io::Result<OwnedFd> {
+fn step_by_step(base: OwnedFd, names: &[&OsStr], flags: OFlags, new: u32) -> io::Result<OwnedFd> {
     let (file, folders) = names.split_last().expect("a path has at least one name");
     let mut at = base;
     for name in folders {
         at = match rustix::fs::openat(&at, *name, FOLDER | OFlags::CLOEXEC, Mode::empty()) {
             Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {
-                match rustix::fs::mkdirat(&at, *name, Mode::RWXU) {
+                match rustix::fs::mkdirat(&at, *name, Mode::from_raw_mode(folder_mode(new))) {
                     // Somebody else may have been faster.
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(error) => return Err(error.into()),
@@ -65,12 +70,12 @@ fn step_by_step(base: OwnedFd, names: &[&OsStr], flags: OFlags) -> io::Result<Ow
             opened => opened?,
         };
     }
-    Ok(rustix::fs::openat(&at, *file, flags | OFlags::NOFOLLOW, mode(flags))?)
+    Ok(rustix::fs::openat(&at, *file, flags | OFlags::NOFOLLOW, mode(flags, new))?)
 }
 
-/// New files are for their owner only. Without `CREATE` a mode would be refused.
-fn mode(flags: OFlags) -> Mode {
-    if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() }
+/// Without `CREATE` a mode would be refused.
+fn mode(flags: OFlags, new: u32) -> Mode {
+    if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(new) } else { Mode::empty() }
 }
 
 #[cfg(test)]
@@ -84,23 +89,29 @@ mod tests {
 
     /// Both ways to the same end.
     fn ways() -> [fn(&Path, &Path) -> io::Result<OwnedFd>; 2] {
-        let walk = |base: &Path, path: &Path| {
-            let folder = FOLDER.difference(OFlags::NOFOLLOW);
-            let base = rustix::fs::open(base, folder, Mode::empty())?;
-            step_by_step(base, &names(path)?, CREATE)
-        };
-        [|base, path| open(base, path, CREATE), walk]
+        [|base, path| open(base, path, CREATE, 0o600), |base, path| walk(base, path, 0o600)]
+    }
+
+    fn walk(base: &Path, path: &Path, new: u32) -> io::Result<OwnedFd> {
+        let folder = FOLDER.difference(OFlags::NOFOLLOW);
+        let base = rustix::fs::open(base, folder, Mode::empty())?;
+        step_by_step(base, &names(path)?, CREATE, new)
     }
 
     #[test]
-    fn missing_folders_are_created_for_their_owner_only() {
-        for (way, open) in ways().into_iter().enumerate() {
-            let dir = tempfile::tempdir().unwrap();
-            open(dir.path(), Path::new("a/b/c.log")).unwrap();
-            open(dir.path(), Path::new("a/b/c.log")).unwrap();
-            let mode = |path| fs::metadata(dir.path().join(path)).unwrap().permissions().mode();
-            assert_eq!(mode("a/b") & 0o777, 0o700, "way {way}");
-            assert_eq!(mode("a/b/c.log") & 0o777, 0o600, "way {way}");
+    fn what_is_created_has_the_permissions_that_were_asked_for() {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap().trim();
+        let allowed = !u32::from_str_radix(umask, 8).unwrap();
+        for (file, folder) in [(0o600, 0o700), (0o640, 0o750), (0o644, 0o755)] {
+            for open in [|base: &Path, path: &Path, new| open(base, path, CREATE, new), walk] {
+                let dir = tempfile::tempdir().unwrap();
+                open(dir.path(), Path::new("a/b/c.log"), file).unwrap();
+                open(dir.path(), Path::new("a/b/c.log"), file).unwrap();
+                let mode = |path| fs::metadata(dir.path().join(path)).unwrap().permissions().mode();
+                let wanted = (folder & allowed, file & allowed);
+                assert_eq!((mode("a/b") & 0o777, mode("a/b/c.log") & 0o777), wanted);
+            }
         }
     }
 

@@ -24,6 +24,14 @@ pub trait Files: Send + Sync {
         }
         self.open(&path, how)
     }
+    /// The same to write, where a new file gets the permissions of `mode`, such as `0o640`, and a new
+    /// folder, the base included, those and the right to enter for whoever may read. The process's
+    /// umask takes away from both.
+    fn create_beneath(&self, base: &Path, path: &Path, mode: u32) -> io::Result<Box<dyn File>> {
+        // Where there is only one user, there are no permissions.
+        let _ = mode;
+        self.open_beneath(base, path, Open::Write)
+    }
     /// What is known of a file by its path; symbolic links are followed.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
     /// What is known of several files of one folder, by their places in `names`: faster than one by

@@ -52,12 +52,15 @@ impl Env for RealEnv {
     }
 }
 
+/// The permissions of a file that nobody else may see.
+const OWNER_ONLY: u32 = 0o600;
+
 struct RealFiles;
 
 impl Files for RealFiles {
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn File>> {
         let mut options = fs::OpenOptions::new();
-        options.read(true).mode(0o600);
+        options.read(true).mode(OWNER_ONLY);
         match how {
             Open::Read => {
                 // A named pipe that matches a glob must not block whoever opens it.
@@ -82,7 +85,14 @@ impl Files for RealFiles {
         if how != Open::Read {
             self.create_dir_all(base)?;
         }
-        Ok(Box::new(RealFile(beneath::open(base, path, flags)?.into())))
+        Ok(Box::new(RealFile(beneath::open(base, path, flags, OWNER_ONLY)?.into())))
+    }
+
+    fn create_beneath(&self, base: &Path, path: &Path, mode: u32) -> io::Result<Box<dyn File>> {
+        let folder = beneath::folder_mode(mode);
+        fs::DirBuilder::new().recursive(true).mode(folder).create(base)?;
+        let flags = OFlags::RDWR | OFlags::CREATE;
+        Ok(Box::new(RealFile(beneath::open(base, path, flags, mode)?.into())))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -137,7 +147,8 @@ impl Files for RealFiles {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+        let mode = beneath::folder_mode(OWNER_ONLY);
+        fs::DirBuilder::new().recursive(true).mode(mode).create(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -22,12 +22,13 @@ struct Kind {
 }
 
 /// Types that have a word of their own.
-const WORDS: [(&str, &str); 8] = [
+const WORDS: [(&str, &str); 9] = [
     ("ByteSize", "size"),
     ("Condition", "condition"),
     ("FieldPath", "field path"),
     ("Glob", "glob"),
     ("Period", "duration"),
+    ("Permissions", "octal permissions"),
     ("Regex", "regular expression"),
     ("Secret", "secret"),
     ("Template", "template"),

@@ -24,6 +24,10 @@
 //! by another program is left alone, and said to be in the way (for gzip; zstd frames tell their
 //! length, whoever wrote them).
 //!
+//! New files can be read by their owner and its group (`mode: "0640"`), so that those who look into
+//! logs need not be root; what lies below `{data_dir}` can be reached by the owner only, whatever
+//! `mode` says, because that folder is.
+//!
 //! If a write fails (the disk is full), everything since the last success is cut off again and then
 //! tried anew, so that no line is there half or twice.
 //!
@@ -43,6 +47,7 @@
 mod ending;
 mod frame;
 mod keys;
+mod mode;
 mod new_files;
 mod place;
 mod stage;
@@ -63,6 +68,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use frame::{Format, Framer};
 use keys::Keys;
+use mode::Mode;
 use new_files::NewFiles;
 use place::Place;
 use stage::Stage;
@@ -98,6 +104,10 @@ pub(crate) struct Config {
     /// How long a file is kept open that nothing is written to.
     #[serde(default = "close_after")]
     close_after: Period,
+    /// Who may read new files, in octal digits; their folders can be entered by the same. The umask of
+    /// the process takes away from it.
+    #[serde(default)]
+    mode: Mode,
     /// How many new files the fields of events may name in an hour, per tenant. Names that are made
     /// of the tenant, the input and the time only do not count.
     #[serde(default = "new_files_per_hour")]
@@ -163,6 +173,7 @@ impl OutputSpec for Config {
             bytes: self.rotate_size.map(ByteSize::bytes),
             idle: self.close_after.duration(),
             sync: self.fsync == Fsync::Batch,
+            mode: self.mode.bits(),
         };
         let framer = Framer::new(self.format(), self.compression_level)
             .map_err(|error| BuildError::caused("zstd cannot be set up", error))?;

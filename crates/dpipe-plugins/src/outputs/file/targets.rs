@@ -26,6 +26,8 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// Files are synced by each commit.
     pub(super) sync: bool,
+    /// The permissions of new files.
+    pub(super) mode: u32,
 }
 
 /// Why bytes could not be appended.
@@ -251,7 +253,8 @@ impl Targets {
     }
 
     fn try_open(&self, path: &Path) -> io::Result<(Box<dyn File>, FileId, u64)> {
-        let file = self.env.files().open_beneath(&self.place.base, path, Open::Write)?;
+        let files = self.env.files();
+        let file = files.create_beneath(&self.place.base, path, self.limits.mode)?;
         let stat = file.stat()?;
         if !stat.is_file {
             let what = "it is not a regular file";
