@@ -11,8 +11,7 @@ pub(crate) fn print(report: &Report) -> String {
         text.push_str(&line);
         text.push('\n');
     };
-    let inputs = report.ledger.lines.iter().filter(|line| line.role == Role::Input);
-    say(pace(inputs.map(|line| line.taken).sum(), report.elapsed));
+    say(pace(events_taken(report), report.elapsed));
     let skipped = report.skipped();
     if !skipped.is_empty() {
         say(format!("left out: {}", tally(&skipped)));
@@ -39,6 +38,12 @@ pub(crate) fn print(report: &Report) -> String {
         say(format!("THE BOOKS DO NOT BALANCE: {fault}"));
     }
     text
+}
+
+/// How many events the inputs took.
+pub(crate) fn events_taken(report: &Report) -> u64 {
+    let lines = report.ledger.lines.iter();
+    lines.filter(|line| line.role == Role::Input).map(|line| line.taken).sum()
 }
 
 /// What had not arrived at a node.

@@ -135,7 +135,7 @@ impl Input for Archive {
 }
 
 impl Archive {
-    async fn read(self: Box<Self>, context: Arc<InputContext>) -> Result<Ended, InputError> {
+    async fn read(mut self: Box<Self>, context: Arc<InputContext>) -> Result<Ended, InputError> {
         let jobs = self.jobs(&context);
         let reader = Reader {
             shelf: Arc::new(Shelf::load(&context)),
@@ -193,7 +193,7 @@ impl Archive {
     }
 
     /// The files there are, in order; each once, however many names it has.
-    fn jobs(&self, context: &InputContext) -> Vec<Job> {
+    fn jobs(&mut self, context: &InputContext) -> Vec<Job> {
         let files = context.env.files();
         let mut paths = self.globs.walk(
             files,
@@ -203,6 +203,9 @@ impl Archive {
                 tracing::error!(input = %context.node, %folder, %error, "cannot look into a folder");
             },
         );
+        for what in self.globs.missing(files, &paths) {
+            tracing::warn!(input = %context.node, "{what}");
+        }
         paths.sort();
         let mut seen = HashSet::new();
         let job = |(number, path): (usize, PathBuf)| {

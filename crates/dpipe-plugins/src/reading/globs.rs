@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use dpipe_env::{EntryKind, Files};
 use dpipe_plugin::settings::error_in_text;
 use dpipe_plugin::{BuildContext, BuildError, FileGlobs};
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// What makes a part of a glob more than a name.
@@ -67,6 +67,9 @@ pub(crate) struct Globs {
     folders: GlobSet,
     excluded: GlobSet,
     excluded_names: GlobSet,
+    /// Each inclusion as written, what it matches, and the path that it is if it has no wildcard;
+    /// until it was looked at whether there is any.
+    unproven: Vec<(String, GlobMatcher, PathBuf)>,
 }
 
 impl Globs {
@@ -80,6 +83,8 @@ impl Globs {
         let mut sets = [const { Vec::new() }; 4];
         let [files, folders, excluded, excluded_names] = &mut sets;
         let mut roots = Vec::new();
+        let mut unproven = Vec::new();
+        let failed = |error| BuildError::caused("cannot use the globs together", error);
         for Pattern(text) in include {
             let (base, rest) = place(text, context);
             let parts = split(rest);
@@ -96,7 +101,10 @@ impl Globs {
                     break;
                 }
             }
-            files.push(format!("{}/{rest}", escaped(&base)));
+            let whole = format!("{}/{rest}", escaped(&base));
+            let matcher = glob(&whole).map_err(failed)?.compile_matcher();
+            unproven.push((text.clone(), matcher, base.join(rest.trim_end_matches('/'))));
+            files.push(whole);
         }
         for Pattern(text) in exclude {
             if text.contains('/') {
@@ -116,14 +124,29 @@ impl Globs {
             set.build()
         };
         let [files, folders, excluded, excluded_names] = sets.map(build);
-        let failed = |error| BuildError::caused("cannot use the globs together", error);
         Ok(Globs {
             roots,
             files: files.map_err(failed)?,
             folders: folders.map_err(failed)?,
             excluded: excluded.map_err(failed)?,
             excluded_names: excluded_names.map_err(failed)?,
+            unproven,
         })
+    }
+
+    /// For each inclusion by which nothing was found, what to tell its owner; told once.
+    pub(crate) fn missing(&mut self, files: &dyn Files, found: &[PathBuf]) -> Vec<String> {
+        let missing = std::mem::take(&mut self.unproven).into_iter();
+        let missing = missing.filter(|(_, glob, _)| !found.iter().any(|path| glob.is_match(path)));
+        let told = missing.map(|(text, _, path)| {
+            if files.stat(&path).is_ok_and(|stat| stat.is_dir) {
+                let text = text.trim_end_matches('/');
+                format!("`{text}` is a folder: write `{text}/*` to read what is in it")
+            } else {
+                format!("no file matches `{text}` yet")
+            }
+        });
+        told.collect()
     }
 
     /// Whether the file is meant.
@@ -331,6 +354,25 @@ mod tests {
         let dir = tree(&["[odd]{}/a.log", "[odd]{}/sub/b.log"]);
         let inner = dir.path().join("[odd]{}");
         assert_eq!(walked(&inner, &globs(&inner, &["*.log"], &[])).0, ["a.log"]);
+    }
+
+    #[test]
+    fn an_inclusion_that_finds_nothing_is_told_once_and_a_folder_with_the_way_out() {
+        let dir = tree(&["logs/x.log", "old/y.log"]);
+        let include = ["logs/*.log", "*.txt", "logs", "./old/", "old/y.lg", "{data_dir}/*"];
+        let mut globs = globs(dir.path(), &include, &[]);
+        let found = globs.walk(RealEnv.files(), |_| {}, |_, _| {});
+        assert_eq!(
+            globs.missing(RealEnv.files(), &found),
+            [
+                "no file matches `*.txt` yet",
+                "`logs` is a folder: write `logs/*` to read what is in it",
+                "`./old` is a folder: write `./old/*` to read what is in it",
+                "no file matches `old/y.lg` yet",
+                "no file matches `{data_dir}/*` yet",
+            ]
+        );
+        assert!(globs.missing(RealEnv.files(), &found).is_empty());
     }
 
     #[test]

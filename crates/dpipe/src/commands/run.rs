@@ -56,6 +56,9 @@ pub(crate) fn run(
             admin.stop();
         }
         say(&books::print(&report));
+        if batch && books::events_taken(&report) == 0 {
+            say("no event came in: there was nothing to read, or nothing new since the last run");
+        }
         Ok(if is_good(&report, batch) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     });
     // A thread may hang in a write to a pipe that nobody reads; there is nothing left to wait for.

@@ -101,3 +101,20 @@ fn schema_is_json_and_knows_the_plugins() {
         assert!(text.contains(word), "{word}");
     }
 }
+
+#[test]
+fn a_run_says_which_globs_find_nothing_and_that_nothing_came_in() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("logs")).unwrap();
+    let config = "api: { listen: \"off\" }\ninputs:\n  l: { type: archive, include: [logs, \"*.txt\"] }\noutputs:\n  o: { type: blackhole, match: l }\n";
+    let output = dpipe_in(dir.path(), config, &["run", "--batch", "dpipe.yaml"]);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("`logs` is a folder: write `logs/*`"), "{said}");
+    assert!(said.contains("no file matches `*.txt` yet"), "{said}");
+    assert!(said.contains("no event came in"), "{said}");
+    std::fs::write(dir.path().join("logs/a"), "x\n").unwrap();
+    let config = config.replace("[logs,", "[\"logs/*\",");
+    let said = text(&dpipe_in(dir.path(), &config, &["run", "--batch", "dpipe.yaml"]).stderr);
+    assert!(!said.contains("logs/*") && !said.contains("no event came in"), "{said}");
+}

@@ -78,6 +78,9 @@ impl Follower {
                 }
             },
         );
+        for what in self.globs.missing(files, &found) {
+            tracing::warn!(input = %node, "{what}");
+        }
         (self.watch, self.polls, self.unreadable) = (watch, polls, unreadable);
         self.folders = folders;
         for path in &found {
