@@ -1,8 +1,11 @@
 //! JSON objects, one a line.
 //!
 //! Decoding: the whole line is the body. Keys keep their order and numbers their digits; of a key
-//! that stands twice the last one counts. The event's time is when it was received. Every line is
-//! checked, also one that nobody will look into.
+//! that stands twice the last one counts. Every line is checked, also one that nobody will look into.
+//!
+//! The event's time is when it was received, because no key for it is like any other. Where a field
+//! has it, the step `timestamp` makes it the event's time, and so the one of `%Y-%m-%d` in the path of
+//! an output. An output writes it with `metadata: [_time]`.
 //!
 //! Decode errors: `bad_json`, `invalid_utf8`, `json_too_deep`, `json_too_many_fields`,
 //! `line_too_long` (the line was cut to the input's limit). Flagged: `invalid_utf8`, where that was

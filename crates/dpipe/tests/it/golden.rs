@@ -1,4 +1,5 @@
-//! Golden pipelines: each folder of `tests/golden` is a case. `pipeline.yaml` reads `in.*` and writes
+//! Golden pipelines: each folder of `tests/golden` is a case. `pipeline.yaml`
+//! (or `.json`, `.toml`) reads `in.*` and writes
 //! into `got/`; each `out.NAME` says what `got/NAME` must be, each `dead.TENANT.jsonl` which dead
 //! letters there must be (the fields that it names). A new case needs no Rust.
 
@@ -16,7 +17,10 @@ fn every_golden_pipeline_gives_what_it_should() {
         .map(|entry| entry.unwrap().path())
         .collect();
     cases.sort();
-    assert!(!cases.is_empty());
+    for format in ["yaml", "json", "toml"] {
+        let name = format!("pipeline.{format}");
+        assert!(cases.iter().any(|case| case.join(&name).exists()), "no case is in {format}");
+    }
     let failures: Vec<String> = cases.iter().filter_map(|case| check(case).err()).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
@@ -28,9 +32,11 @@ fn check(case: &Path) -> Result<(), String> {
         let path = entry.unwrap().path();
         fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
     }
+    let named = ["pipeline.yaml", "pipeline.json", "pipeline.toml"];
+    let pipeline = named.map(|name| dir.path().join(name)).into_iter().find(|path| path.exists());
     let output = dpipe()
         .args(["run", "--batch"])
-        .arg(dir.path().join("pipeline.yaml"))
+        .arg(pipeline.ok_or_else(|| format!("{name}: there is no pipeline"))?)
         .env("GOLDEN_DATA", root().join("examples/data"))
         .output()
         .unwrap();
