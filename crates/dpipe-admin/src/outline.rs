@@ -164,6 +164,7 @@ mod tests {
             filters: vec![filter("one"), filter("two")],
             outputs: Vec::new(),
             tags: vec![tag("one", 0, vec![Consumer::Filter(1)]), tag("two", 1, Vec::new())],
+            secrets: Default::default(),
         };
         let outline = serde_json::to_value(Outline::of(&plan)).unwrap();
         assert_eq!(

@@ -255,7 +255,7 @@ impl Reader {
         unused.begin(buffer.clone(), 0, self.now);
         let _ = catch(|| self.probe.decode(&frame, &mut unused));
         let measured = match batch.len() {
-            1 => cost::decode(&mut *self.probe, &frame.bytes[..], self.now),
+            1 => cost::decode(&mut *self.probe, frame.bytes, self.now),
             _ => None,
         };
         let (crowd, cost) = match measured {

@@ -65,6 +65,7 @@ impl Options<'_> {
             Some(Value::Null) | None if may_be_left_out => "optional".into(),
             None | Some(Value::Null) if kind.words == "map" => String::new(),
             None | Some(Value::Null) => "optional".into(),
+            Some(Value::Object(entries)) if entries.is_empty() => "default none".into(),
             // Each of the options within tells its own.
             Some(Value::Object(_)) => String::new(),
             Some(Value::Array(items)) if items.is_empty() => "default none".into(),

@@ -164,7 +164,7 @@ impl Validator {
         let mut inner: Vec<(Value, Value, String)> = Vec::new();
         for (keyword, wanted) in keywords {
             match keyword.as_str() {
-                "$comment" | "description" | "default" | "examples" | "format" | "title"
+                "$comment" | "writeOnly" | "description" | "default" | "examples" | "format" | "title"
                 | "$schema" | "definitions" => {}
                 "$ref" => {
                     let name = wanted.as_str().unwrap().strip_prefix('#').unwrap();
