@@ -9,18 +9,20 @@ use crate::tidy::root;
 const FOLDER: &str = "docs/reference";
 
 pub(crate) fn write() -> Result<()> {
+    cargo(&["build", "--quiet", "--package", "dpipe"])?;
     let folder = root().join(FOLDER);
     if folder.exists() {
         // A page of a plugin that is gone must go.
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {FOLDER}"))?;
     }
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(program)
-        .args(["run", "--quiet", "--package", "dpipe", "--", "reference", FOLDER])
-        .current_dir(root())
-        .status()
-        .context("cannot start cargo")?;
-    ensure!(status.success(), "the reference could not be written");
+    cargo(&["run", "--quiet", "--package", "dpipe", "--", "reference", FOLDER])?;
     println!("{FOLDER} is written");
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(program).args(arguments).current_dir(root()).status();
+    ensure!(status.context("cannot start cargo")?.success(), "the reference could not be written");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dpipe_config::graph::Graph;
-use dpipe_engine::{Ledger, Line, Mended, OutputPool, Pools, Role, TenantPool};
+use dpipe_engine::{Ledger, Line, Mended, Noted, OutputPool, Pools, Role, TenantPool};
 
 use crate::exposition::Format;
 use crate::{Outline, Running, metrics};
@@ -65,6 +65,7 @@ impl Running for Eventful {
             dead: vec![("reason", 1)],
             dropped: vec![("reason", 1)],
             flagged: vec![("what", 1)],
+            skipped: vec![("reason", 1)],
             in_flight: 1,
             bytes: 1,
             missing: 0,
@@ -93,7 +94,8 @@ impl Running for Eventful {
     }
 
     fn mended(&self) -> Mended {
-        Mended { panics: vec![("step", 1)], restarts: 1, retries: 1, skipped: vec![("reason", 1)] }
+        let noted = Noted { node: "node".into(), what: "what", count: 1 };
+        Mended { panics: vec![("step", 1)], restarts: 1, retries: 1, noted: vec![noted] }
     }
 
     fn outline(&self) -> Outline {
@@ -101,6 +103,7 @@ impl Running for Eventful {
             config: "".into(),
             data_dir: "".into(),
             lanes: 0,
+            tenants_max: 0,
             bytes_in_flight_max: 0,
             line_bytes_max: 0,
             dead_bytes_max: 0,

@@ -342,8 +342,13 @@ impl Walk {
                 live.when.as_ref().is_none_or(|when| batch.iter().all(|e| when.matches(&e)));
             let ran = catch(|| live.run(&mut batch, context));
             let cost = match &ran {
-                Ok(()) => cost::run(probe, &mut crowd, probed),
-                Err(_) => None,
+                Ok(()) if !plan.steps[index].spec.reaches_outside() => {
+                    cost::run(probe, &mut crowd, probed)
+                }
+                _ => {
+                    crowd = batch.clone();
+                    None
+                }
             };
             for (port, batch) in context.published.drain(..) {
                 let like = probed.published.iter().position(|(other, _)| *other == port);

@@ -21,6 +21,12 @@ pub trait StepSpec: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
+    /// Whether what it does is seen outside of this process, as by a child: then `explain` runs it
+    /// once, and does not measure what it costs.
+    fn reaches_outside(&self) -> bool {
+        false
+    }
+
     /// Mistakes that types cannot tell; pure, no I/O. A problem that begins with the name of a
     /// setting in backquotes gets its place, another one without a place the step's.
     fn check(&self) -> Vec<Problem> {

@@ -106,6 +106,10 @@ impl StepConfig for Config {
 }
 
 impl StepSpec for Config {
+    fn reaches_outside(&self) -> bool {
+        true
+    }
+
     fn build(&self, context: &BuildContext<'_>) -> Result<Box<dyn Step>, BuildError> {
         let launch = Launch::new(context, &self.command, &self.folder, &self.env);
         let partner = Partner {

@@ -123,17 +123,19 @@ impl StepSpec for Config {
                     ignore_case: self.ignore_case,
                 };
                 let way = format!("{wanted:?} {bytes_max}");
-                Source::Table(Watched::open_as(context, &self.table, &way, move |bytes| {
+                let table = Watched::open_as(context, &self.table, &way, move |bytes| {
                     checked(&bytes)?;
                     Table::parse(bytes, &wanted)
-                })?)
+                });
+                Source::Table(table.map_err(|error| error.about("table"))?)
             }
             _ => {
                 let way = format!("{bytes_max}");
                 let database = Watched::open_as(context, &self.table, &way, move |bytes| {
                     checked(&bytes)?;
                     Database::parse(bytes)
-                })?;
+                });
+                let database = database.map_err(|error| error.about("table"))?;
                 let seed = context.env.random();
                 let records = Records::new(self.into.columns(), self.cache_max, seed, &database);
                 Source::Database(database, records)

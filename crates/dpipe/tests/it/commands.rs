@@ -118,3 +118,20 @@ fn a_run_says_which_globs_find_nothing_and_that_nothing_came_in() {
     let said = text(&dpipe_in(dir.path(), &config, &["run", "--batch", "dpipe.yaml"]).stderr);
     assert!(!said.contains("logs/*") && !said.contains("no event came in"), "{said}");
 }
+
+#[test]
+fn run_refuses_what_check_refuses_and_ends_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    for listen in ["0.0.0.0:9999", "127.0.0.1:99999", "everywhere", "9876", ":9876", ""] {
+        let config = format!(
+            "api: {{ listen: \"{listen}\" }}\ninputs:\n  l: {{ type: stdin }}\noutputs:\n  o: {{ type: blackhole, match: l }}\n"
+        );
+        let [check, run] = ["check", "run"].map(|command| {
+            let output = dpipe_in(dir.path(), &config, &[command, "dpipe.yaml"]);
+            (output.status.code(), text(&output.stderr))
+        });
+        assert_eq!(check.0, Some(2), "{listen}: {}", check.1);
+        assert!(check.1.contains("dpipe.yaml:1:"), "{}", check.1);
+        assert_eq!(run, check);
+    }
+}

@@ -57,10 +57,17 @@ fn every_plugin_has_a_page_that_tells_every_option_and_what_holds_without_it() {
     }
 }
 
-/// The items of the lists of a page, each in one line.
+/// The items of the lists of options on a page, each in one line.
 fn items(page: &str) -> Vec<String> {
     let mut items: Vec<String> = Vec::new();
+    let mut is_option = false;
     for line in page.lines() {
+        if line.starts_with('#') {
+            is_option = line.starts_with("## Options");
+        }
+        if !is_option {
+            continue;
+        }
         let text = line.trim_start();
         if text.starts_with("- `") {
             items.push(text.to_owned());

@@ -164,8 +164,8 @@ impl Validator {
         let mut inner: Vec<(Value, Value, String)> = Vec::new();
         for (keyword, wanted) in keywords {
             match keyword.as_str() {
-                "$comment" | "writeOnly" | "description" | "default" | "examples" | "format" | "title"
-                | "$schema" | "definitions" => {}
+                "$comment" | "writeOnly" | "description" | "default" | "examples" | "format"
+                | "title" | "$schema" | "definitions" => {}
                 "$ref" => {
                     let name = wanted.as_str().unwrap().strip_prefix('#').unwrap();
                     let target = self.0.pointer(name).unwrap_or_else(|| panic!("no {name}"));
@@ -218,6 +218,19 @@ impl Validator {
                         .is_some_and(|m| (m.len() as u64) < wanted.as_u64().unwrap()) =>
                 {
                     wrong(format!("fewer than {wanted} keys"));
+                }
+                "minLength" | "maxLength" | "maxItems" => {
+                    let len = value.as_str().map(|text| text.chars().count());
+                    let len = len.filter(|_| keyword != "maxItems");
+                    let items = value.as_array().filter(|_| keyword == "maxItems").map(Vec::len);
+                    let bound = wanted.as_u64().unwrap() as usize;
+                    let is_wrong = |len: usize| match keyword.as_str() {
+                        "minLength" => len < bound,
+                        _ => len > bound,
+                    };
+                    if len.or(items).is_some_and(is_wrong) {
+                        wrong(format!("{value} against {keyword} {wanted}"));
+                    }
                 }
                 "const" | "enum" | "minimum" | "maximum" | "minItems" | "minProperties" => {}
                 "items" => {
