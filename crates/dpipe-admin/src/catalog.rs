@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use dpipe_config::graph::Graph;
-use dpipe_engine::{Ledger, Line, Mended, Noted, OutputPool, Pools, Role, TenantPool};
+use dpipe_engine::{
+    DeadPool, FilterPool, LanePool, Ledger, Line, Mended, NodeMended, Noted, OutputPool, Pools,
+    Role, TenantPool,
+};
 
 use crate::exposition::Format;
 use crate::{Outline, Running, metrics};
@@ -82,20 +85,51 @@ impl Running for Eventful {
             batches: 1,
             events: 1,
             bytes: 1,
+            in_hand_batches: 1,
+            in_hand_events: 1,
+            in_hand_bytes: 1,
             oldest_millis: 1,
+            unanswered_millis: 1,
+            failing_millis: 1,
+            attempts: 1,
+            last_error: Some("reason".into()),
             full: false,
+        };
+        let filter = FilterPool {
+            filter: "node".into(),
+            tenant: "tenant".into(),
+            batches: 1,
+            events: 1,
+            oldest_millis: 1,
+            failing_millis: 1,
+            attempts: 1,
+            last_error: "reason".into(),
         };
         Pools {
             bytes_in_flight: 1,
             bytes_in_flight_max: 1,
             tenants: vec![tenant],
+            lanes: vec![LanePool { lane: 0, chunks: 1, bytes: 1, oldest_millis: 1 }],
+            filters: vec![filter],
             outputs: vec![output],
+            dead_letters: DeadPool { letters: 1, oldest_millis: 1, last_error: None },
         }
     }
 
     fn mended(&self) -> Mended {
+        let node = NodeMended {
+            node: "node".into(),
+            role: Role::Filter,
+            panics: vec![("step", 1)],
+            restarts: 1,
+            retries: 1,
+        };
         let noted = Noted { node: "node".into(), what: "what", count: 1 };
-        Mended { panics: vec![("step", 1)], restarts: 1, retries: 1, noted: vec![noted] }
+        Mended { nodes: vec![node], noted: vec![noted] }
+    }
+
+    fn is_stopping(&self) -> bool {
+        false
     }
 
     fn outline(&self) -> Outline {

@@ -186,7 +186,8 @@ impl Engine {
         let mut outputs = Vec::new();
         for (number, plan) in core.plan.outputs.iter().enumerate() {
             let output = plan.spec.build(&core.build_context(&plan.name));
-            let output = output.map_err(|error| StartError::of(&plan.name, error, &plan.written))?;
+            let output =
+                output.map_err(|error| StartError::of(&plan.name, error, &plan.written))?;
             let encoder = core.encoders[number].map(|id| (id, encoders[id].clone()));
             outputs.push(Runner::new(core.clone(), number, output, encoder, runners_stop.clone()));
         }
