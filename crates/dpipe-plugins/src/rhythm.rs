@@ -1,8 +1,10 @@
 //! When an input notes its positions: so soon after they moved that a crash repeats little, and so
 //! seldom that it costs little.
 
+use std::io;
 use std::time::Duration;
 
+use dpipe_plugin::Checkpoints;
 use tokio::time::Instant;
 
 /// How often positions are saved, which takes a sync of the disk.
@@ -58,8 +60,58 @@ impl Rhythm {
     }
 }
 
+/// How the checkpoint of an input with a single stream is kept: noted at once, saved in time.
+pub(crate) struct Keeper {
+    rhythm: Rhythm,
+    saved_at: Instant,
+    is_noted: bool,
+    is_saved: bool,
+}
+
+impl Keeper {
+    /// One whose checkpoint is saved as it is.
+    pub(crate) fn new() -> Self {
+        Keeper { rhythm: Rhythm::new(), saved_at: Instant::now(), is_noted: true, is_saved: true }
+    }
+
+    /// Takes note that the checkpoint has moved.
+    pub(crate) fn moved(&mut self) {
+        (self.is_noted, self.is_saved) = (false, false);
+    }
+
+    /// Whether there is nothing to keep.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.is_saved
+    }
+
+    /// Notes or saves the checkpoint, if it has moved and that is due; saves it `now`, if so.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn keep(
+        &mut self,
+        now: bool,
+        checkpoints: &dyn Checkpoints,
+        key: &str,
+        json: impl FnOnce() -> String,
+    ) -> io::Result<()> {
+        let time = Instant::now();
+        if !self.is_saved && (now || time >= self.saved_at + SAVE_EVERY) {
+            checkpoints.save(&[(key.to_owned(), Some(json()))])?;
+            (self.is_noted, self.is_saved, self.saved_at) = (true, true, time);
+        } else if !self.is_noted && self.rhythm.is_due(time) {
+            checkpoints.note(&[(key.to_owned(), Some(json()))])?;
+            self.rhythm.noted(time, 1, 1);
+            self.is_noted = true;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use dpipe_testkit::InputWorld;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -84,6 +136,32 @@ mod tests {
         assert!(!rhythm.is_due(start + PAUSE / 2));
         rhythm.sent(1);
         assert!(rhythm.is_due(start + PAUSE / 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_single_checkpoint_is_noted_at_once_and_saved_in_time() {
+        let world = InputWorld::new();
+        let checkpoints = world.context().checkpoints;
+        let mut keeper = Keeper::new();
+        let mut at = 0;
+        let mut after = async |pause, moved: bool, now| {
+            tokio::time::sleep(pause).await;
+            if moved {
+                at += 1;
+                keeper.moved();
+            }
+            keeper.keep(now, &*checkpoints, "at", || at.to_string()).unwrap();
+            let read = |all: std::collections::BTreeMap<String, String>| {
+                all.get("at").map_or(0, |at| at.parse().unwrap())
+            };
+            (read(world.checkpoints()), read(world.saved()), keeper.is_saved())
+        };
+        assert_eq!(after(PAUSE, false, true).await, (0, 0, true));
+        assert_eq!(after(PAUSE, true, false).await, (1, 0, false));
+        assert_eq!(after(PAUSE / 2, true, false).await, (1, 0, false));
+        assert_eq!(after(PAUSE, false, false).await, (2, 0, false));
+        assert_eq!(after(SAVE_EVERY, false, false).await, (2, 2, true));
+        assert_eq!(after(PAUSE, true, true).await, (3, 3, true));
     }
 
     #[tokio::test(start_paused = true)]

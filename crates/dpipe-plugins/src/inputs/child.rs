@@ -30,7 +30,6 @@ mod framing;
 
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dpipe_event::StreamId;
 use dpipe_plugin::settings::{ByteSize, Period};
@@ -48,6 +47,7 @@ use crate::arrival::wait_for_arrival;
 use crate::child::{ChildConfig, hello_input};
 use crate::piped_lines::{PipedLines, Read};
 use crate::process::{CommandLine, Launch, Process, Variables};
+use crate::rhythm::Keeper;
 use framing::Framing;
 
 /// Whom to take events from.
@@ -140,8 +140,6 @@ struct Saved {
 
 /// The only key of the checkpoints.
 const KEY: &str = "position";
-/// How often the position is saved.
-const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 struct Run {
     config: Config,
@@ -154,8 +152,7 @@ struct Run {
     framing: Framing,
     /// What has arrived, and what of it is on disk.
     saved: Saved,
-    saved_at: Instant,
-    is_saved: bool,
+    keeper: Keeper,
     /// The last batch that has arrived, and the last one that the child was told of.
     settled: u64,
     told: u64,
@@ -203,8 +200,7 @@ impl Run {
             process,
             stream,
             saved,
-            saved_at: Instant::now(),
-            is_saved: true,
+            keeper: Keeper::new(),
             settled: 0,
             told: 0,
             config,
@@ -346,7 +342,7 @@ impl Run {
     }
 
     fn has_news_to_wait_for(&self) -> bool {
-        self.framing.has_open_batches() || self.told < self.settled || !self.is_saved
+        self.framing.has_open_batches() || self.told < self.settled || !self.keeper.is_saved()
     }
 
     /// Tells the child what has arrived since it was last told.
@@ -354,7 +350,9 @@ impl Run {
         if let Some(batch) = self.framing.settle(self.stream.settled()) {
             self.settled = batch.number;
             self.saved = Saved { position: batch.position, offset: batch.end };
-            self.is_saved = !self.config.replayable;
+            if self.config.replayable {
+                self.keeper.moved();
+            }
         }
         let Some(stdin) = self.stdin.as_ref().filter(|_| self.told < self.settled) else { return };
         let line = format!("{{\"settled\":{}}}\n", self.settled);
@@ -366,14 +364,9 @@ impl Run {
     }
 
     fn save(&mut self, now: bool) -> Result<(), InputError> {
-        if self.is_saved || (!now && self.saved_at.elapsed() < SAVE_EVERY) {
-            return Ok(());
-        }
-        let json = serde_json::to_string(&self.saved).expect("JSON and numbers are JSON");
+        let json = || serde_json::to_string(&self.saved).expect("JSON and numbers are JSON");
         let failed = |error| InputError::caused("cannot save a checkpoint", error);
-        self.context.checkpoints.save(&[(KEY.to_owned(), Some(json))]).map_err(failed)?;
-        (self.is_saved, self.saved_at) = (true, Instant::now());
-        Ok(())
+        self.keeper.keep(now, &*self.context.checkpoints, KEY, json).map_err(failed)
     }
 }
 

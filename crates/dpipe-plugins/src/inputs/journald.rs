@@ -33,11 +33,11 @@ use memchr::memmem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
-use tokio::time::Instant;
 
 use crate::arrival::wait_for_arrival;
 use crate::piped_lines::{PipedLines, Read};
 use crate::process::{CommandLine, Launch, Process, Variables};
+use crate::rhythm::Keeper;
 
 /// Which journal, and what of it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -175,8 +175,6 @@ struct Saved {
 
 /// The only key of the checkpoints.
 const KEY: &str = "cursor";
-/// How often the cursor is saved.
-const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How long journalctl may take to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The most that is read of the newest entry to find its cursor.
@@ -191,8 +189,7 @@ struct Run {
     /// Cursors of chunks that are not known to have arrived, by the chunks' ends.
     sent: VecDeque<(u64, String)>,
     saved: Saved,
-    saved_at: Instant,
-    is_saved: bool,
+    keeper: Keeper,
 }
 
 impl Run {
@@ -226,7 +223,10 @@ impl Run {
         let stdout = process.child.stdout.take().expect("standard output is a pipe");
         let stdout = stdout.into_owned_fd().map_err(cannot)?;
         let piped = PipedLines::new(stdout, context.line_bytes_max, None).map_err(cannot)?;
-        let is_saved = !is_first || saved.cursor.is_none();
+        let mut keeper = Keeper::new();
+        if is_first && saved.cursor.is_some() {
+            keeper.moved();
+        }
         let mut run = Run {
             name: launch.name().to_owned(),
             follow,
@@ -235,8 +235,7 @@ impl Run {
             process,
             sent: VecDeque::new(),
             saved,
-            saved_at: Instant::now(),
-            is_saved,
+            keeper,
         };
         run.save(true)?;
         Ok((run, piped))
@@ -280,7 +279,7 @@ impl Run {
                 biased;
                 () = shutdown.given() => return Ok(()),
                 ready = piped.readable() => ready?,
-                () = door.freed(), if !self.sent.is_empty() || !self.is_saved => {
+                () = door.freed(), if !self.sent.is_empty() || !self.keeper.is_saved() => {
                     self.keep().map_err(std::io::Error::other)?;
                     continue;
                 }
@@ -318,19 +317,14 @@ impl Run {
         let settled = self.stream.settled();
         while let Some((offset, cursor)) = self.sent.pop_front_if(|(end, _)| *end <= settled) {
             self.saved = Saved { cursor: Some(cursor), offset };
-            self.is_saved = false;
+            self.keeper.moved();
         }
     }
 
     fn save(&mut self, now: bool) -> Result<(), InputError> {
-        if self.is_saved || (!now && self.saved_at.elapsed() < SAVE_EVERY) {
-            return Ok(());
-        }
-        let json = serde_json::to_string(&self.saved).expect("texts and numbers are JSON");
+        let json = || serde_json::to_string(&self.saved).expect("texts and numbers are JSON");
         let failed = |error| InputError::caused("cannot save a checkpoint", error);
-        self.context.checkpoints.save(&[(KEY.to_owned(), Some(json))]).map_err(failed)?;
-        (self.is_saved, self.saved_at) = (true, Instant::now());
-        Ok(())
+        self.keeper.keep(now, &*self.context.checkpoints, KEY, json).map_err(failed)
     }
 }
 
