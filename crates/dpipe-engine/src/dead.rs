@@ -77,6 +77,18 @@ pub(crate) struct DeadClerk {
 }
 
 impl DeadClerk {
+    /// Everything that was posted and not written, for `rehearse`.
+    pub(crate) fn take_all(&mut self) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        while let Ok(post) = self.receiver.try_recv() {
+            if let Some(Post { letters: mut posted, receipt, .. }) = post {
+                letters.append(&mut posted);
+                receipt.settle();
+            }
+        }
+        letters
+    }
+
     /// Writes until the office is closed, or until there is no more time. Returns how many letters
     /// could not be written; their receipts are abandoned.
     pub(crate) async fn run(mut self, store: Arc<DeadLetters>, mut stop: Shutdown) -> usize {
@@ -155,6 +167,8 @@ pub(crate) struct Letter {
     pub(crate) tag: Arc<str>,
     pub(crate) offset: u64,
     pub(crate) stage: Arc<str>,
+    /// The reason as the books have it.
+    pub(crate) kind: &'static str,
     pub(crate) reason: String,
     pub(crate) attempts: u32,
     pub(crate) raw: Vec<u8>,
@@ -166,7 +180,7 @@ impl Letter {
         batch: &Batch,
         index: usize,
         stage: &Arc<str>,
-        reason: String,
+        (kind, reason): (&'static str, String),
         now: Timestamp,
     ) -> Self {
         let event = batch.get(index);
@@ -177,6 +191,7 @@ impl Letter {
             tag: batch.tag().clone(),
             offset: event.offset(),
             stage: stage.clone(),
+            kind,
             reason,
             attempts: 1,
             raw: event.raw().to_vec(),

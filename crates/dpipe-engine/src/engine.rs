@@ -297,7 +297,7 @@ fn lane_count(plan: &Plan) -> usize {
 }
 
 /// Builds each distinct encoder once.
-fn build_encoders(core: &Core) -> Result<Vec<Arc<dyn Encoder>>, StartError> {
+pub(crate) fn build_encoders(core: &Core) -> Result<Vec<Arc<dyn Encoder>>, StartError> {
     let mut built: Vec<Arc<dyn Encoder>> = Vec::new();
     for (output, number) in core.plan.outputs.iter().zip(&core.encoders) {
         if let (Some(plan), Some(number)) = (&output.encoder, number)

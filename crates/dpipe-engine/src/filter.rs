@@ -107,8 +107,8 @@ impl LiveFilter {
             }
             condemned_in_any_case = false;
             count(&mut done.dead, "panic", 1);
-            let reason = format!("a step panicked: {panic}");
-            done.letters.push(Letter::of(&all, index, name, reason, self.context.now));
+            let why = ("panic", format!("a step panicked: {panic}"));
+            done.letters.push(Letter::of(&all, index, name, why, self.context.now));
         }
     }
 
@@ -148,7 +148,7 @@ impl LiveFilter {
         let now = self.context.now;
         for Refused { events, kind, reason } in self.context.refused.drain(..) {
             count(&mut done.dead, kind, events.len() as u64);
-            let letter = |index| Letter::of(&events, index, name, reason.clone(), now);
+            let letter = |index| Letter::of(&events, index, name, (kind, reason.clone()), now);
             done.letters.extend((0..events.len()).map(letter));
         }
         self.pass_on_complaints(core);

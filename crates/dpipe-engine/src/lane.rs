@@ -98,6 +98,14 @@ impl Lane {
         }
     }
 
+    /// Works on one chunk from its first tick to its end, for `rehearse`.
+    pub(crate) fn work_alone(mut self, work: Work) {
+        let core = self.core.clone();
+        self.filters.iter_mut().for_each(|filter| filter.tick(&core));
+        self.work(work);
+        self.filters.iter_mut().for_each(|filter| filter.close(&core));
+    }
+
     fn work(&mut self, Work { stream, chunk, receipt }: Work) {
         let core = self.core.clone();
         let now = Timestamp::from_millis(core.env.now_millis());
@@ -143,6 +151,7 @@ impl Lane {
                 tag: tag.clone(),
                 offset,
                 stage: core.decode_stage.clone(),
+                kind: error.kind,
                 reason: error.reason.into_owned(),
                 attempts: 1,
                 raw: frame.bytes.to_vec(),

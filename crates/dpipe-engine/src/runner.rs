@@ -335,7 +335,8 @@ impl Runner {
         let now = Timestamp::from_millis(self.core.env.now_millis());
         let stage = &self.core.plan.outputs[self.number].name;
         let place = load.place(refusal.index);
-        let letter = Letter::of(load.batch(), place, stage, refusal.reason.clone(), now);
+        let why = (refusal.kind, refusal.reason.clone());
+        let letter = Letter::of(load.batch(), place, stage, why, now);
         Letter { attempts: load.attempts.max(1), ..letter }
     }
 }

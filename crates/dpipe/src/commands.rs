@@ -7,3 +7,4 @@ pub(crate) mod plugins;
 pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod test;

@@ -75,6 +75,15 @@ enum Command {
         #[arg(long, default_value = "")]
         file: String,
     },
+    /// Run the tests that stand beside configurations: als.test.yaml beside als.yaml.
+    Test {
+        /// The configuration files, or their files of tests.
+        #[arg(required = true, value_name = "CONFIG")]
+        configs: Vec<PathBuf>,
+        /// Run only tests with this in their name.
+        #[arg(long, value_name = "NAME")]
+        filter: Option<String>,
+    },
     /// Print the JSON Schema of configurations, for editors.
     Schema,
     /// List the plugins, or explain one.
@@ -98,6 +107,7 @@ fn main() -> ExitCode {
         Command::Check { config } => commands::check::run(&config),
         Command::Graph { config, format } => commands::graph::run(&config, format),
         Command::Explain { config, tag, file } => commands::explain::run(&config, &tag, &file),
+        Command::Test { configs, filter } => commands::test::run(&configs, filter.as_deref()),
         Command::Schema => commands::schema::run(),
         Command::Plugins { name } => commands::plugins::run(name.as_deref()),
         Command::Reference { folder } => commands::reference::run(&folder),

@@ -1,27 +1,53 @@
 //! Every example is checked, and those that end by themselves are run.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::process::{dpipe, root, text, wait_until};
 
-#[test]
-fn every_example_is_fine() {
-    let mut seen = 0;
-    for entry in fs::read_dir(root().join("examples")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            let output = dpipe().arg("check").arg(&path).output().unwrap();
-            assert!(output.status.success(), "{}: {}", path.display(), text(&output.stderr));
-            assert!(!text(&output.stdout).contains("warning"), "{}", text(&output.stdout));
-            seen += 1;
+/// The configurations below `examples`, without their tests.
+pub(crate) fn examples() -> Vec<PathBuf> {
+    fn find(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.to_string_lossy();
+            if path.is_dir() {
+                find(&path, found);
+            } else if name.ends_with(".yaml") && !name.ends_with(".test.yaml") {
+                found.push(path);
+            }
         }
     }
-    assert!(seen >= 2);
+    let mut found = Vec::new();
+    find(&root().join("examples"), &mut found);
+    assert!(found.len() >= 2);
+    found
+}
+
+#[test]
+fn every_example_is_fine() {
+    for path in examples() {
+        let output = dpipe().arg("check").arg(&path).output().unwrap();
+        assert!(output.status.success(), "{}: {}", path.display(), text(&output.stderr));
+        assert!(!text(&output.stdout).contains("warning"), "{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn every_example_passes_tests_of_its_own() {
+    let output = dpipe().arg("test").args(examples()).output().unwrap();
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    for path in examples() {
+        let name = path.to_string_lossy().into_owned();
+        let its = said.lines().skip_while(|line| *line != name).nth(1);
+        assert!(its.is_some_and(|line| line.starts_with("  ok    ")), "{name} has no test: {said}");
+    }
 }
 
 /// A copy of the examples, so that running one leaves nothing behind.
 fn copy_of_examples() -> tempfile::TempDir {
-    fn copy(from: &std::path::Path, to: &std::path::Path) {
+    fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
         for entry in fs::read_dir(from).unwrap() {
             let entry = entry.unwrap();

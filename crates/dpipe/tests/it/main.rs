@@ -21,3 +21,4 @@ mod secrets;
 mod signals;
 mod storm;
 mod telemetry;
+mod testing;

@@ -7,8 +7,8 @@ use dpipe_config::load::{Format, parse};
 use dpipe_plugin::settings::{Node, NodeValue, ScalarKind, SourceFile};
 use serde_json::{Map, Value, json};
 
-use crate::laws;
 use crate::process::{root, run};
+use crate::{examples, laws};
 
 fn schema() -> Value {
     serde_json::from_slice(&run(&["schema"], "").stdout).unwrap()
@@ -19,8 +19,7 @@ fn the_schema_holds_for_every_example_and_golden_pipeline() {
     let validator = Validator(schema());
     let golden = fs::read_dir(root().join("tests/golden")).unwrap();
     let golden = golden.flat_map(|case| configs(&case.unwrap().path(), "pipeline."));
-    let all: Vec<PathBuf> =
-        configs(&root().join("examples"), "").into_iter().chain(golden).collect();
+    let all: Vec<PathBuf> = examples::examples().into_iter().chain(golden).collect();
     assert!(all.len() > 5);
     for path in all {
         let problems = validator.check(&read(&path));
