@@ -86,8 +86,9 @@ const JAVA: Joins = &[
     (ANY, r"^(?:Caused by|Suppressed): |^\[CIRCULAR REFERENCE", TRACE),
     // The exception that a logger prints below its message.
     (PLAIN, r"^(?:[\w$]+\.)+[\w$]*(?:Exception|Error|Throwable)\b", TRACE),
-    // The rest of an exception's message that has several lines.
-    (TRACE, r"^\t", TRACE),
+    // The rest of an exception's message that has several lines, and the blank line that
+    // java.util.logging writes below a trace.
+    (TRACE, r"^\t|^$", TRACE),
 ];
 
 const PYTHON_BEGINS: Begins =

@@ -86,6 +86,13 @@ fn java_traces_are_one_event_with_the_message_above() {
 }
 
 #[test]
+fn the_blank_line_below_a_trace_of_java_util_logging_belongs_to_it() {
+    let logged = "SEVERE: boom\njava.lang.IllegalStateException: x\n\tat a.B.c(B.java:5)\n";
+    let text = format!("INFO before\n{logged}\nINFO after\n\nINFO end\n");
+    assert_eq!(events(r#""java""#, &text), ["INFO before", logged, "INFO after", "", "INFO end"]);
+}
+
+#[test]
 fn python_traces_are_one_event_with_the_exceptions_that_follow() {
     let logged = "ERROR:root:boom\nTraceback (most recent call last):\n  File \"x.py\", line 3, in f\n    1/0\n    ~^~\nZeroDivisionError: division by zero\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"x.py\", line 5, in <module>\n    raise KeyError('a')\nKeyError: 'a'";
     let text = format!("INFO:root:before\n{logged}\nINFO:root:after\nINFO:root:end\n");
