@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::tidy;
+use crate::{services, tidy};
 
 /// Everything: the tests, then the lints.
 pub(crate) fn ci() -> Result<()> {
@@ -17,6 +17,7 @@ pub(crate) fn ci() -> Result<()> {
 
 /// Unit, integration and documentation tests of every crate, and the planted bugs.
 pub(crate) fn test() -> Result<()> {
+    services::up(&[])?;
     cargo(&["test", "--workspace"])?;
     MUTANTS.iter().try_for_each(|mutant| planted(mutant))
 }

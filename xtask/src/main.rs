@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod docs;
 mod new_plugin;
+mod services;
 mod tidy;
 
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ usage: cargo xtask COMMAND
   docs   writes docs/reference from the types; a test says when it is due
   new-plugin input|codec|step|output NAME
          a plugin that compiles, with its test and its line in the list
+  services up [NAME]...
+         installs what is missing of the programs that tests run: all, or those named
   bench  [w0|w1|w2|w6|w7|w8|micro]... [--quick] [--runs N] [--json FILE]
          speed and memory of the release binary, beside bare loops; see docs/performance.md";
 
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["docs"] => docs::write(),
         ["new-plugin", role, name] => new_plugin::make(tidy::root(), role, name),
+        ["services", "up", names @ ..] => services::up(names),
         ["bench", args @ ..] => bench::run(args),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

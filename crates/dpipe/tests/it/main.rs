@@ -14,6 +14,7 @@ mod limits;
 mod neighbor;
 mod process;
 mod processes;
+mod real_programs;
 mod reference;
 mod rotation;
 mod schema;

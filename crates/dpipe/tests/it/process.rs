@@ -206,6 +206,17 @@ impl Running {
         answer
     }
 
+    /// Where its input listens, which it says when it does.
+    pub(crate) fn listens_at(&self) -> String {
+        let address = || -> Option<String> {
+            let said = self.said.lock();
+            let line = said.lines().find(|line| line.contains("listening"))?;
+            Some(line.split("address=").nth(1)?.split_whitespace().next()?.to_owned())
+        };
+        wait_until("it listens", || address().is_some());
+        address().unwrap()
+    }
+
     /// Waits until it says something.
     pub(crate) fn wait_for(&self, words: &str) {
         wait_until(words, || self.said.lock().contains(words));
