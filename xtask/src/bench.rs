@@ -2,6 +2,7 @@
 //! loops in the same run. `docs/performance.md` says how to read the figures.
 
 mod follow;
+mod loghub;
 mod measure;
 mod pipelines;
 mod report;
@@ -40,8 +41,11 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-/// `cargo xtask bench [WORKLOAD…] [--quick] [--runs N] [--json FILE]`.
+/// `cargo xtask bench [WORKLOAD…] [--quick] [--runs N] [--json FILE]`, or `bench loghub --data DIR [--debug]`.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
+    if let ["loghub", args @ ..] = args {
+        return loghub::run(args);
+    }
     let options = Options::parse(args)?;
     cargo(&["build", "--release", "-p", "dpipe", "-p", "dpipe-yardstick"])?;
     let target = target()?;

@@ -24,7 +24,9 @@ usage: cargo xtask COMMAND
   services up [NAME]...
          installs what is missing of the programs that tests run: all, or those named
   bench  [w0|w1|w2|w6|w7|w8|micro]... [--quick] [--runs N] [--json FILE]
-         speed and memory of the release binary, beside bare loops; see docs/performance.md";
+         speed and memory of the release binary, beside bare loops; see docs/performance.md
+  bench  loghub --data DIR [--debug]
+         what the configurations of examples/loghub make of the data set's logs: 100 %, or it fails";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
