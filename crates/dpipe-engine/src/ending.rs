@@ -18,7 +18,7 @@ use crate::left::{Left, Undelivered};
 use crate::runner::RunnerEnd;
 
 /// How long whoever is told that there is no more time has to stop.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 type TaskEnd<T> = Result<(usize, Result<T, String>), JoinError>;
 

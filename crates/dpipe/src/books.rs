@@ -130,16 +130,14 @@ fn row(line: &Line) -> [String; 6] {
         ("flagged", &line.flagged),
         ("skipped", &line.skipped),
     ] {
-        if !of.is_empty() {
-            rest.push(format!("{word}: {}", tally(of)));
-        }
+        rest.extend(of.iter().map(|(reason, n)| format!("{word}: {reason} {}", grouped(*n))));
     }
     if line.in_flight > 0 {
         let word = if line.role == Role::Output { "queued" } else { "in flight" };
         rest.push(format!("{word} {}", grouped(line.in_flight)));
     }
     let tenant = line.tenant.to_string();
-    [node, tenant, grouped(line.taken), published, delivered, rest.join("; ")]
+    [node, tenant, grouped(line.taken), published, delivered, rest.join(", ")]
 }
 
 /// Counts by their reasons: `torn_file 1, damaged_file 2`.

@@ -71,8 +71,8 @@ fn what_is_published_and_what_is_delivered_have_columns_of_their_own() {
     ];
     let wanted = "\
 node               tenant      in  published  delivered  otherwise
-in                 default  1,200      1,200             born 3; dead: bad_json 3
-out                default  1,200                 1,000  dead: refused 1, panic 2; queued 197
+in                 default  1,200      1,200             born 3, dead: bad_json 3
+out                default  1,200                 1,000  dead: refused 1, dead: panic 2, queued 197
 f.odd (unmatched)  default      7                        dropped: unmatched 7
 1,200 events in 2.4 s, 500 a second
 the books balance

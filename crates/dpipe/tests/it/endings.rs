@@ -29,7 +29,7 @@ fn after<'a>(text: &'a str, word: &str) -> &'a str {
 #[test]
 fn a_stuck_output_at_an_ordinary_stop_is_no_fault() {
     let world = World::new(TO_STDOUT);
-    world.write("logs/a.log", &numbers(2000));
+    world.write("logs/a.log", numbers(2000));
     let running = world.start_by(dpipe().args(["run", "--grace", "1"]));
     wait_until("the other output has all", || world.lines("got/out.jsonl").len() == 2000);
     running.signal(Signal::TERM);
@@ -56,7 +56,7 @@ outputs:
   out: { type: stdout, match: in }
 ",
     );
-    world.write("numbers", &numbers(2000));
+    world.write("numbers", numbers(2000));
     let numbers = std::fs::File::open(world.path("numbers")).unwrap();
     let running = world.start_by(dpipe().args(["run", "--grace", "1"]).stdin(numbers));
     wait_until("the other output has all", || world.lines("got/out.jsonl").len() == 2000);
@@ -86,21 +86,21 @@ outputs:
   out: {{ type: stdout, match: in }}
 "
         ));
-        world.write("logs/a.log", &numbers(50_000));
+        world.write("logs/a.log", numbers(50_000));
         let mut running = world.start_by(dpipe().args(["run", "--batch"]));
         head(&mut running);
         let ended = running.ended();
         assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
         assert!(ended.said.contains("the books balance"), "{}", ended.said);
         assert!(ended.said.contains("they are read again at the next start"), "{}", ended.said);
-        assert!(!ended.said.contains("ERROR"), "{}", ended.said);
+        assert!(!ended.said.contains("receipt"), "{}", ended.said);
     }
 }
 
 #[test]
 fn a_hangup_ends_the_run_in_order_unless_it_is_to_be_ignored() {
     let world = World::new(TO_STDOUT);
-    world.write("logs/a.log", &numbers(10));
+    world.write("logs/a.log", numbers(10));
     let running = world.start();
     wait_until("all arrived", || world.lines("got/out.jsonl").len() == 10);
     running.signal(Signal::HUP);
@@ -131,14 +131,14 @@ inputs:
 outputs: { out: { type: file, match: in, path: got/out.jsonl } }
 ",
     );
-    world.write("logs/of_a/a.log", &numbers(1));
+    world.write("logs/of_a/a.log", numbers(1));
     let output = world.batch();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("\n1 event in "), "{}", text(&output.stderr));
     // The head of a gzip member, and no more.
     let torn = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     std::fs::write(world.path("logs/of_a/b.gz"), torn).unwrap();
-    world.write("logs/else/c.log", &numbers(1));
+    world.write("logs/else/c.log", numbers(1));
     let output = world.batch();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -175,7 +175,7 @@ fn a_signal_stops_api_inputs_lanes_and_outputs_in_this_order() {
     let world = World::new(TO_STDOUT);
     let config = world.read("dpipe.yaml").replace("\"off\"", "\"127.0.0.1:0\"");
     world.write("dpipe.yaml", &config);
-    world.write("logs/a.log", &numbers(5000));
+    world.write("logs/a.log", numbers(5000));
     let mut running = world.start();
     let said = running.said();
     let address = after(&said, "admin API http://").split('/').next().unwrap().to_owned();

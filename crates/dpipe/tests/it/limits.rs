@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use crate::process::{World, text};
 
-/// What a run said.
+/// What a run said. It fails if something was left out, and only then.
 fn batch(world: &World) -> String {
     let output = world.batch();
     let said = text(&output.stderr);
-    assert!(output.status.success() && said.contains("the books balance"), "{said}");
+    assert_eq!(output.status.success(), !said.contains("\nleft out: "), "{said}");
+    assert!(said.contains("the books balance"), "{said}");
     said
 }
 
