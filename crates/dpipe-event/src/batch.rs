@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use crate::event::{EventMut, EventRef};
-use crate::json::{JsonError, JsonErrorKind, Limits, Node, Scanner};
+use crate::json::{Hint, JsonError, JsonErrorKind, Limits, Node, Scanner};
 use crate::overlay::{self, Own};
 use crate::{Buffer, Origin, RecordWriter, Timestamp};
 
@@ -34,6 +34,19 @@ pub struct Batch {
 pub(crate) struct Source {
     pub(crate) buffer: Buffer,
     pub(crate) tape: Vec<Node>,
+    /// Where keys were found last, by the hash of the path to them. Events of one stream are
+    /// alike, so they are kept for each batch. What shares an entry is a little slower for it.
+    hints: [Hint; HINTS],
+}
+
+/// Enough for the fields of a pipeline to have one each, mostly; 1 KiB a batch.
+const HINTS: usize = 512;
+
+impl Source {
+    #[inline]
+    pub(crate) fn hint(&self, hash: u32) -> &Hint {
+        &self.hints[hash as usize % HINTS]
+    }
 }
 
 /// What a batch knows of one event.
@@ -313,6 +326,7 @@ pub struct Builder {
     own: Own,
     scanner: Scanner,
     flagged: Vec<(&'static str, u64)>,
+    with_key_twice: u64,
 }
 
 impl Builder {
@@ -328,6 +342,7 @@ impl Builder {
             own: Own::default(),
             scanner: Scanner::default(),
             flagged: Vec::new(),
+            with_key_twice: 0,
         }
     }
 
@@ -340,6 +355,14 @@ impl Builder {
         self.slots.clear();
         self.own = Own::default();
         self.flagged.clear();
+        self.with_key_twice = 0;
+    }
+
+    /// The number of events so far that have a key twice in an object of their body. They are as
+    /// they were read; of such a key the last one counts.
+    #[must_use]
+    pub fn with_key_twice(&self) -> u64 {
+        self.with_key_twice
     }
 
     /// When the bytes were read: the event time of whatever carries none.
@@ -395,13 +418,15 @@ impl Builder {
         let first = self.tape.len();
         let at = frame.start as usize;
         let buffer = &self.buffer;
-        self.scanner.scan(buffer, at + body.start, at + body.end, limits, &mut self.tape)?;
+        let twice =
+            self.scanner.scan(buffer, at + body.start, at + body.end, limits, &mut self.tape)?;
         let root = self.tape[first];
         if buffer[at + body.start + root.value_at()] != b'{' {
             self.tape.truncate(first);
             let kind = JsonErrorKind::Expected("an object");
             return Err(JsonError { kind, at: root.value_at() as u32 });
         }
+        self.with_key_twice += u64::from(twice);
         Ok(self.push(frame, body.start, body.len(), BodyKind::Json, first))
     }
 
@@ -449,6 +474,8 @@ impl Builder {
         body_len: u32,
         tape: std::ops::Range<u32>,
     ) -> Draft<'_> {
+        let nodes = &self.own.tape[tape.start as usize..tape.end as usize];
+        self.with_key_twice += u64::from(nodes.iter().any(Node::has_key_twice));
         let draft = self.push(frame, 0, 0, BodyKind::Json, 0);
         let slot = &mut *draft.slot;
         (slot.body, slot.body_len) = (body, body_len);
@@ -494,11 +521,13 @@ impl Builder {
     #[must_use]
     pub fn finish(&mut self, origin: Arc<Origin>, tag: Arc<str>) -> Batch {
         // The next batch of a stream is of about the size of this one.
-        let tape = Vec::with_capacity(self.tape.len());
-        let slots = Vec::with_capacity(self.slots.len());
+        let room = |used: usize| used + used / 8;
+        let tape = Vec::with_capacity(room(self.tape.len()));
+        let slots = Vec::with_capacity(room(self.slots.len()));
         let source = Source {
             buffer: std::mem::replace(&mut self.buffer, Buffer::from(Vec::new())),
             tape: std::mem::replace(&mut self.tape, tape),
+            hints: [const { Hint::new() }; HINTS],
         };
         Batch {
             origin,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::batch::{Batch, BodyKind, Slot};
 use crate::json::{self, Node};
 use crate::overlay::{self, Doc, Op};
+use crate::path::{Member, Step};
 use crate::{EventId, Meta, Origin, Path, Record, Segment, Text, Timestamp, Value};
 
 /// The field that the text of an event without structure is read as.
@@ -289,16 +290,17 @@ impl<'a> EventRef<'a> {
         let doc = self.doc();
         let own = &self.batch.own;
         let edits = self.slot.edits;
-        let segments = path.segments();
+        let steps = path.steps();
         let mut node = 0;
-        for (depth, segment) in segments.iter().enumerate() {
-            let rest = segments.len() - depth - 1;
+        for (depth, step) in steps.iter().enumerate() {
+            let rest = steps.len() - depth - 1;
             if edits != overlay::NONE
-                && let Some((edit, _)) = own.inserted(edits, node, path.json_key(depth))
+                && let Step::Key(member) = step
+                && let Some((edit, _)) = own.inserted(edits, node, member)
             {
                 return Place::Edited { edit, rest };
             }
-            let Some(child) = child(doc, node, segment) else { return Place::Nowhere };
+            let Some(child) = self.child(doc, node, step) else { return Place::Nowhere };
             if edits != overlay::NONE
                 && let Some((edit, how)) = own.on_node(edits, child)
             {
@@ -311,27 +313,19 @@ impl<'a> EventRef<'a> {
         }
         Place::Node(node)
     }
-}
 
-fn child(doc: Doc<'_>, node: u32, segment: &Segment) -> Option<u32> {
-    match segment {
-        Segment::Key(key) if doc.is_object(node) => {
-            json::find(doc.tape, doc.bytes, node, key.as_bytes())
+    /// The child of a node that a step leads to, edits aside.
+    #[inline]
+    fn child(&self, doc: Doc<'_>, node: u32, step: &Step) -> Option<u32> {
+        match step {
+            Step::Key(Member { key, hash, .. }) => {
+                json::find(doc.tape, doc.bytes, node, key, self.batch.source.hint(*hash))
+            }
+            Step::Index(index) if !doc.is_object(node) => {
+                json::element(doc.tape, node, *index as usize)
+            }
+            Step::Index(_) => None,
         }
-        Segment::Index(index) if !doc.is_object(node) => {
-            json::element(doc.tape, node, *index as usize)
-        }
-        _ => None,
-    }
-}
-
-/// The same, and whether its key stands there more than once.
-fn child_flagged(doc: Doc<'_>, node: u32, segment: &Segment) -> (Option<u32>, bool) {
-    match segment {
-        Segment::Key(key) if doc.is_object(node) => {
-            json::find_flagged(doc.tape, doc.bytes, node, key.as_bytes())
-        }
-        _ => (child(doc, node, segment), false),
     }
 }
 
@@ -385,13 +379,13 @@ impl EventMut<'_> {
     }
 
     fn set_in_place(&mut self, path: &Path, value: NewValue<'_>) -> Result<bool, BelowAnEdit> {
-        let segments = path.segments();
+        let steps = path.steps();
         let mut node = 0;
-        for (depth, segment) in segments.iter().enumerate() {
-            let last = depth + 1 == segments.len();
+        for (depth, step) in steps.iter().enumerate() {
+            let last = depth + 1 == steps.len();
             let head = self.as_ref().slot.edits;
-            if head != overlay::NONE
-                && let Some((edit, _)) = self.batch.own.inserted(head, node, path.json_key(depth))
+            if let Step::Key(member) = step
+                && let Some((edit, _)) = self.batch.own.inserted(head, node, member)
             {
                 if !last {
                     return Err(BelowAnEdit);
@@ -400,32 +394,31 @@ impl EventMut<'_> {
                 return Ok(true);
             }
             let doc = self.as_ref().doc();
-            let (found, twice) = child_flagged(doc, node, segment);
-            let Some(child) = found else {
-                let object = doc.is_object(node) && matches!(segment, Segment::Key(_));
-                let keys = segments[depth..].iter().all(|s| matches!(s, Segment::Key(_)));
-                if !object || !keys {
+            let Some(child) = self.as_ref().child(doc, node, step) else {
+                let Step::Key(member) = step else { return Ok(false) };
+                if !doc.is_object(node) || steps[depth..].iter().any(is_index) {
                     return Ok(false);
                 }
-                self.insert(node, path, depth, value);
+                let slot = &mut self.batch.slots[self.index];
+                self.batch.own.insert(&mut slot.edits, node, member, |out| {
+                    write_nested(&steps[depth + 1..], value, out);
+                });
                 return Ok(true);
             };
             if let Some((edit, how)) = self.batch.own.on_node(head, child) {
                 if !last && how.op == Op::Replace {
                     return Err(BelowAnEdit);
                 }
-                if segments[depth + 1..].iter().any(|s| matches!(s, Segment::Index(_))) {
+                if steps[depth + 1..].iter().any(is_index) {
                     return Ok(false);
                 }
-                let written = |out: &mut Vec<u8>| write_nested(path, depth + 1, value, out);
+                let written = |out: &mut Vec<u8>| write_nested(&steps[depth + 1..], value, out);
                 self.batch.own.overwrite(edit, written);
                 return Ok(true);
             }
             if last {
-                if twice && let Segment::Key(key) = segment {
-                    self.drop_duplicates(node, key.as_bytes(), child);
-                }
-                self.record(child, Op::Replace, &[], |out| value.write_json(out));
+                self.drop_duplicates(node, step, child);
+                self.record(child, Op::Replace, |out| value.write_json(out));
                 return Ok(true);
             }
             node = child;
@@ -433,52 +426,16 @@ impl EventMut<'_> {
         Ok(false)
     }
 
-    fn insert(&mut self, node: u32, path: &Path, depth: usize, value: NewValue<'_>) {
-        self.record(node, Op::Insert, path.json_key(depth), |out| {
-            write_nested(path, depth + 1, value, out);
-        });
-    }
-
     /// Sets the members of a record: on the body itself, or as the object at `into`. Those that are
     /// there already are replaced. Returns whether it could; see [`EventMut::set`].
-    pub fn merge(&mut self, record: &Record, into: Option<&Path>) -> bool {
+    pub fn merge(&mut self, record: &mut Record, into: Option<&Path>) -> bool {
         if let Some(path) = into {
             return self.set(path, NewValue::Json(record.json()));
         }
         self.make_json();
-        let mut key = Vec::new();
-        for (name, value) in record.members() {
-            key.clear();
-            key.push(b'"');
-            key.extend_from_slice(name);
-            key.extend_from_slice(b"\":");
-            self.set_member(&key, value);
-        }
-        true
-    }
-
-    /// Gives the member with this JSON key (`"key":`) of the body a value.
-    fn set_member(&mut self, json_key: &[u8], json: &[u8]) {
-        let write = |out: &mut Vec<u8>| out.extend_from_slice(json);
-        let head = self.as_ref().slot.edits;
-        if let Some((edit, _)) = self.batch.own.inserted(head, 0, json_key) {
-            return self.batch.own.overwrite(edit, write);
-        }
-        let key = json::unescape(&json_key[1..json_key.len() - 2]);
-        let doc = self.as_ref().doc();
-        match json::find_flagged(doc.tape, doc.bytes, 0, &key) {
-            (None, _) => self.record(0, Op::Insert, json_key, write),
-            (Some(child), twice) => {
-                if twice {
-                    self.drop_duplicates(0, &key, child);
-                }
-                match self.batch.own.on_node(head, child) {
-                    Some((edit, _)) => self.batch.own.overwrite(edit, write),
-                    // Edits below the member end with it: the newest one counts.
-                    None => self.record(child, Op::Replace, &[], write),
-                }
-            }
-        }
+        let mut done = true;
+        record.each_member(|path, value| done &= self.set(path, NewValue::Json(value)));
+        done
     }
 
     /// Removes the field at a path (every copy of it, if the key stands there twice); returns
@@ -500,13 +457,13 @@ impl EventMut<'_> {
     }
 
     fn remove_in_place(&mut self, path: &Path) -> Result<bool, BelowAnEdit> {
-        let segments = path.segments();
+        let steps = path.steps();
         let mut node = 0;
-        for (depth, segment) in segments.iter().enumerate() {
-            let last = depth + 1 == segments.len();
+        for (depth, step) in steps.iter().enumerate() {
+            let last = depth + 1 == steps.len();
             let mut head = self.as_ref().slot.edits;
-            if head != overlay::NONE
-                && let Some((edit, _)) = self.batch.own.inserted(head, node, path.json_key(depth))
+            if let Step::Key(member) = step
+                && let Some((edit, _)) = self.batch.own.inserted(head, node, member)
             {
                 if !last {
                     return Err(BelowAnEdit);
@@ -515,8 +472,8 @@ impl EventMut<'_> {
                 self.slot().edits = head;
                 return Ok(true);
             }
-            let (found, twice) = child_flagged(self.as_ref().doc(), node, segment);
-            let Some(child) = found else { return Ok(false) };
+            let event = self.as_ref();
+            let Some(child) = event.child(event.doc(), node, step) else { return Ok(false) };
             if let Some((edit, how)) = self.batch.own.on_node(head, child) {
                 return match how.op {
                     Op::Remove => Ok(false),
@@ -528,10 +485,8 @@ impl EventMut<'_> {
                 };
             }
             if last {
-                if twice && let Segment::Key(key) = segment {
-                    self.drop_duplicates(node, key.as_bytes(), child);
-                }
-                self.record(child, Op::Remove, &[], |_| {});
+                self.drop_duplicates(node, step, child);
+                self.record(child, Op::Remove, |_| {});
                 return Ok(true);
             }
             node = child;
@@ -599,7 +554,7 @@ impl EventMut<'_> {
             let below: Vec<&[Segment]> =
                 wanted.iter().filter(|path| leads(&path[0])).map(|path| &path[1..]).collect();
             if below.is_empty() {
-                self.record(child, Op::Remove, &[], |_| {});
+                self.record(child, Op::Remove, |_| {});
             } else if !below.iter().any(|path| path.is_empty()) {
                 self.keep_below(child, &below);
             }
@@ -612,19 +567,23 @@ impl EventMut<'_> {
         &mut self.batch.slots[self.index]
     }
 
-    fn record(&mut self, node: u32, op: Op, json_key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+    fn record(&mut self, node: u32, op: Op, write: impl FnOnce(&mut Vec<u8>)) {
         let slot = &mut self.batch.slots[self.index];
-        self.batch.own.record(&mut slot.edits, node, op, json_key, write);
+        self.batch.own.record(&mut slot.edits, node, op, write);
     }
 
-    /// Removes the earlier copies of a key that stands more than once in an object.
-    fn drop_duplicates(&mut self, object: u32, key: &[u8], last: u32) {
+    /// Removes the earlier copies of a key of an object, if it stands there more than once.
+    fn drop_duplicates(&mut self, object: u32, step: &Step, last: u32) {
+        let Step::Key(member) = step else { return };
+        if !self.as_ref().doc().tape[object as usize].has_key_twice() {
+            return;
+        }
         let mut child = object + 1;
         while child < last {
             let doc = self.as_ref().doc();
             let next = doc.tape[child as usize].next;
-            if doc.key_is(child, key) {
-                self.record(child, Op::Remove, &[], |_| {});
+            if doc.key_is(child, member.key.text()) {
+                self.record(child, Op::Remove, |_| {});
             }
             child = next;
         }
@@ -649,14 +608,18 @@ impl EventMut<'_> {
 #[derive(Debug)]
 struct BelowAnEdit;
 
-/// Writes `{"b":{"c":value}}` for the keys of the path from `depth` on.
-fn write_nested(path: &Path, depth: usize, value: NewValue<'_>, out: &mut Vec<u8>) {
-    for at in depth..path.segments().len() {
+fn is_index(step: &Step) -> bool {
+    matches!(step, Step::Index(_))
+}
+
+/// Writes `{"b":{"c":value}}` for the keys of the steps.
+fn write_nested(steps: &[Step], value: NewValue<'_>, out: &mut Vec<u8>) {
+    for step in steps {
         out.push(b'{');
-        out.extend_from_slice(path.json_key(at));
+        out.extend_from_slice(step.json_key());
     }
     value.write_json(out);
-    out.resize(out.len() + path.segments().len() - depth, b'}');
+    out.resize(out.len() + steps.len(), b'}');
 }
 
 #[cfg(test)]

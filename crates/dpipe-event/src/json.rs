@@ -7,7 +7,8 @@
 //!
 //! 1. `index` reads 64 bytes at a time and writes a *mark* (a position) for each quote, each
 //!    escape in a string, and each bracket, comma, colon and scalar start outside of strings.
-//! 2. `walk` reads only the bytes under the marks, checks the grammar and writes the tape.
+//! 2. `walk` reads only the bytes under the marks, checks the grammar and writes the tape; `keys`
+//!    finds out for it whether an object has a key twice.
 //!
 //! Both steps are free of recursion and nearly free of unpredictable branches, which is where the
 //! time of a byte-by-byte parser goes.
@@ -15,6 +16,7 @@
 mod error;
 mod find;
 mod index;
+mod keys;
 mod number;
 mod portable;
 mod text;
@@ -28,11 +30,12 @@ mod tests;
 pub use error::{JsonError, JsonErrorKind};
 pub use text::write_escaped;
 
-pub(crate) use find::{element, find, find_flagged};
+pub(crate) use find::{Hint, Key, element, find};
 pub(crate) use number::is_json_number;
 pub(crate) use text::unescape;
 
 use index::{Marks, Padded};
+use keys::Keys;
 
 /// The longest document, in bytes: positions are 30 bits wide.
 const LEN_MAX: usize = (1 << 30) - 1;
@@ -41,10 +44,11 @@ const LEN_MAX: usize = (1 << 30) - 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Node {
-    /// Where the key starts, after its quote; 0 for the root and for array elements.
-    /// [`Node::ESCAPED`] and [`Node::RESERVED`] are flags.
+    /// Where the key starts, after its quote, with the flag [`Node::ESCAPED`]; 0 for the root and
+    /// for array elements.
     pub(crate) key: u32,
-    /// Where the value starts, at its quote if it is a string, with the same two flags.
+    /// Where the value starts, at its quote if it is a string, with the flags [`Node::ESCAPED`]
+    /// and [`Node::TWICE`].
     pub(crate) value: u32,
     /// Just after the value's last byte.
     pub(crate) end: u32,
@@ -55,11 +59,11 @@ pub(crate) struct Node {
 impl Node {
     /// Set on a key or a string that contains a backslash.
     pub(crate) const ESCAPED: u32 = 1 << 31;
-    /// Never set by the scanner; what it means is up to the owner of the tape.
-    pub(crate) const RESERVED: u32 = 1 << 30;
-    const POSITION: u32 = Self::RESERVED - 1;
+    /// Set on an object that has a key twice.
+    pub(crate) const TWICE: u32 = 1 << 30;
+    const POSITION: u32 = Self::TWICE - 1;
 
-    /// Where the key starts, without the flags.
+    /// Where the key starts, without the flag.
     #[inline]
     pub(crate) fn key_at(&self) -> usize {
         (self.key & Self::POSITION) as usize
@@ -69,6 +73,12 @@ impl Node {
     #[inline]
     pub(crate) fn value_at(&self) -> usize {
         (self.value & Self::POSITION) as usize
+    }
+
+    /// Whether it is an object that has a key twice.
+    #[inline]
+    pub(crate) fn has_key_twice(&self) -> bool {
+        self.value & Self::TWICE != 0
     }
 }
 
@@ -93,26 +103,46 @@ impl Default for Limits {
 pub(crate) struct Scanner {
     marks: Marks,
     padded: Vec<u8>,
+    keys: Box<Keys>,
+    steps: Steps,
+}
+
+/// The two steps, as they were compiled for some processor.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
     index: index::Index,
+    walk: walk::Walk,
+}
+
+impl Steps {
+    /// The best that this processor runs.
+    fn fastest() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(steps) = avx2::detect() {
+            return steps;
+        }
+        portable::STEPS
+    }
 }
 
 impl Default for Scanner {
     fn default() -> Self {
-        Self::with_index(index::fastest())
+        Self::with_steps(Steps::fastest())
     }
 }
 
 impl Scanner {
-    fn with_index(index: index::Index) -> Self {
-        Self { marks: Marks::default(), padded: Vec::new(), index }
+    fn with_steps(steps: Steps) -> Self {
+        Self { marks: Marks::default(), padded: Vec::new(), keys: Box::default(), steps }
     }
 
     /// Validates the document `bytes[start..end]` and appends its nodes to `tape`: the root first,
-    /// then preorder. Nothing is appended on error.
+    /// then preorder. Says whether an object has a key twice. Nothing is appended on error.
     ///
     /// `bytes` is the whole read buffer. What follows the document has no influence on the result,
-    /// but the document is read in place, without a copy, if it ends in white space and 64 more
-    /// bytes follow; that is so for every line of a buffer but the last.
+    /// but the document is read in place, without a copy, if 8 bytes stand before it and white
+    /// space and 63 more bytes behind it; that is so for every line of a buffer but the first and
+    /// the last.
     ///
     /// # Panics
     /// If `start..end` is not a range of `bytes`.
@@ -123,18 +153,19 @@ impl Scanner {
         end: usize,
         limits: &Limits,
         tape: &mut Vec<Node>,
-    ) -> Result<(), JsonError> {
+    ) -> Result<bool, JsonError> {
         if end - start > LEN_MAX {
             return Err(JsonError { kind: JsonErrorKind::TooLong, at: LEN_MAX as u32 });
         }
         let text = Padded::new(bytes, start, end, &mut self.padded);
-        let suspects = (self.index)(text, &mut self.marks);
+        let Steps { index, walk } = self.steps;
+        let suspects = index(text, &mut self.marks);
         match suspects.first_fault(text) {
-            None => walk::walk(text, &self.marks, limits, tape),
+            None => walk(text, &self.marks, limits, &mut self.keys, tape),
             Some(fault) => {
                 // The first of two faults is the cause, the other often its consequence.
                 let length = tape.len();
-                let grammar = walk::walk(text, &self.marks, limits, tape).err();
+                let grammar = walk(text, &self.marks, limits, &mut self.keys, tape).err();
                 tape.truncate(length);
                 Err(grammar.filter(|grammar| grammar.at < fault.at).unwrap_or(fault))
             }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::RecordWriter;
 use crate::json::{JsonError, Limits, Node, Scanner, unescape};
+use crate::path::Member;
 
 /// The end of a chain of edits.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -31,6 +32,10 @@ pub(crate) struct Edit {
     key_len: u32,
     at: u32,
     len: u32,
+    /// The traces of this edit and of those before it in the chain, one of 64 bits each: of the
+    /// node that is edited, or of the member that is added. Most look-ups are of what nobody
+    /// edited, and need not follow the chain to see it.
+    traces: u64,
 }
 
 /// What a batch added to what was read: edits, the bytes of new values, and whole bodies.
@@ -95,6 +100,12 @@ impl Own {
         body
     }
 
+    /// Whether an edit of the chain may have left this trace.
+    #[inline]
+    fn may_have(&self, head: u32, trace: u64) -> bool {
+        self.edits.get(head as usize).is_some_and(|newest| newest.traces & trace != 0)
+    }
+
     /// The edits of a chain, newest first.
     pub(crate) fn chain(&self, head: u32) -> impl Iterator<Item = (u32, &Edit)> {
         let mut at = head;
@@ -106,14 +117,22 @@ impl Own {
     }
 
     /// The edit that removed or replaced this node, if one did.
+    #[inline]
     pub(crate) fn on_node(&self, head: u32, node: u32) -> Option<(u32, &Edit)> {
+        if !self.may_have(head, trace_of(node)) {
+            return None;
+        }
         self.chain(head).find(|(_, edit)| edit.node == node && edit.op != Op::Insert)
     }
 
     /// The edit that added this member to the object `node`, if one did.
-    pub(crate) fn inserted(&self, head: u32, node: u32, json_key: &[u8]) -> Option<(u32, &Edit)> {
+    #[inline]
+    pub(crate) fn inserted(&self, head: u32, node: u32, member: &Member) -> Option<(u32, &Edit)> {
+        if !self.may_have(head, trace_of(member.hash)) {
+            return None;
+        }
         self.chain(head).find(|(_, edit)| {
-            edit.op == Op::Insert && edit.node == node && self.key(edit) == json_key
+            edit.op == Op::Insert && edit.node == node && *self.key(edit) == *member.json_key
         })
     }
 
@@ -135,12 +154,33 @@ impl Own {
         &self.bytes[(edit.at + edit.key_len) as usize..(edit.at + edit.len) as usize]
     }
 
-    /// Records an edit whose bytes, `"key":` and the value, `write` appends.
+    /// Records an edit of a node; `write` appends the new value.
     pub(crate) fn record(
         &mut self,
         head: &mut u32,
         node: u32,
         op: Op,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.push(head, Edit::new(node, op, trace_of(node)), &[], write);
+    }
+
+    /// Records a member that the object `node` has besides; `write` appends its value.
+    pub(crate) fn insert(
+        &mut self,
+        head: &mut u32,
+        node: u32,
+        member: &Member,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let edit = Edit::new(node, Op::Insert, trace_of(member.hash));
+        self.push(head, edit, &member.json_key, write);
+    }
+
+    fn push(
+        &mut self,
+        head: &mut u32,
+        edit: Edit,
         json_key: &[u8],
         write: impl FnOnce(&mut Vec<u8>),
     ) {
@@ -148,8 +188,10 @@ impl Own {
         self.bytes.extend_from_slice(json_key);
         write(&mut self.bytes);
         let len = self.bytes.len() as u32 - at;
+        let before = self.edits.get(*head as usize).map_or(0, |edit| edit.traces);
+        let traces = edit.traces | before;
         let key_len = json_key.len() as u32;
-        self.edits.push(Edit { next: *head, node, op, key_len, at, len });
+        self.edits.push(Edit { next: *head, key_len, at, len, traces, ..edit });
         *head = self.edits.len() as u32 - 1;
     }
 
@@ -206,6 +248,18 @@ impl Own {
             at = edit.next;
         }
     }
+}
+
+impl Edit {
+    fn new(node: u32, op: Op, traces: u64) -> Self {
+        Edit { next: NONE, node, op, key_len: 0, at: 0, len: 0, traces }
+    }
+}
+
+/// The bit of a node, or of the hash of a member.
+#[inline]
+fn trace_of(number: u32) -> u64 {
+    1 << (number % 64)
 }
 
 /// A parsed document: its bytes and its nodes.

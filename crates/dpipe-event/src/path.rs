@@ -1,8 +1,10 @@
 //! Field paths: `_log_info.uid`, `a.b[0]`, `"key.with.dots".x`. Parsed once, at start-up.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::Meta;
+use crate::json::Key;
 
 /// One step down into a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,12 +16,54 @@ pub enum Segment {
 }
 
 /// Where a value is in an event: a piece of metadata, or a place in the body.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Path {
     segments: Box<[Segment]>,
-    /// `"key":` for each key of `segments`, escaped as JSON; empty for an index.
-    json_keys: Box<[Box<[u8]>]>,
+    /// What is prepared for each of the segments.
+    steps: Box<[Step]>,
     meta: Option<Meta>,
+}
+
+/// A segment, prepared to be looked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Key(Member),
+    Index(u32),
+}
+
+/// A member of an object, to look for or to write.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) key: Key,
+    /// `"key":`, escaped as JSON.
+    pub(crate) json_key: Box<[u8]>,
+    /// A hash of the path up to here: equal ways down have equal ones.
+    pub(crate) hash: u32,
+}
+
+impl Step {
+    /// How the member starts in JSON, `"key":`; nothing for an element.
+    pub(crate) fn json_key(&self) -> &[u8] {
+        match self {
+            Step::Key(member) => &member.json_key,
+            Step::Index(_) => &[],
+        }
+    }
+}
+
+/// The rest is made from these.
+impl PartialEq for Path {
+    fn eq(&self, other: &Path) -> bool {
+        (&self.segments, self.meta) == (&other.segments, other.meta)
+    }
+}
+
+impl Eq for Path {}
+
+impl Hash for Path {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.segments, self.meta).hash(state);
+    }
 }
 
 /// Why a text is not a field path; `at` counts characters from 0.
@@ -91,8 +135,7 @@ impl Path {
             [Segment::Key(name)] if !quoted => Meta::named(name),
             _ => None,
         };
-        let json_keys = segments.iter().map(json_key).collect();
-        Ok(Path { segments: segments.into(), json_keys, meta })
+        Ok(Path { steps: steps(&segments), segments: segments.into(), meta })
     }
 
     /// The way down from the body's root; at least one step.
@@ -101,9 +144,16 @@ impl Path {
         &self.segments
     }
 
-    /// The step at `depth` as the start of a JSON member, `"key":`; empty for an index.
-    pub(crate) fn json_key(&self, depth: usize) -> &[u8] {
-        &self.json_keys[depth]
+    /// The same, prepared.
+    #[inline]
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The path of a field of the body itself, whatever it is called.
+    pub(crate) fn of_key(key: &str) -> Path {
+        let segments = [Segment::Key(key.into())];
+        Path { steps: steps(&segments), segments: segments.into(), meta: None }
     }
 
     /// The metadata that this path names, if it names any. A body field of the same name is
@@ -114,14 +164,25 @@ impl Path {
     }
 }
 
-fn json_key(segment: &Segment) -> Box<[u8]> {
-    let mut out = Vec::new();
-    if let Segment::Key(key) = segment {
-        out.push(b'"');
-        crate::json::write_escaped(&mut out, key.as_bytes());
-        out.extend_from_slice(b"\":");
-    }
-    out.into()
+fn steps(segments: &[Segment]) -> Box<[Step]> {
+    let mut hasher = DefaultHasher::new();
+    let step = |segment: &Segment| {
+        segment.hash(&mut hasher);
+        match segment {
+            Segment::Index(index) => Step::Index(*index),
+            Segment::Key(key) => {
+                let mut json_key = vec![b'"'];
+                crate::json::write_escaped(&mut json_key, key.as_bytes());
+                json_key.extend_from_slice(b"\":");
+                Step::Key(Member {
+                    key: Key::new(key),
+                    json_key: json_key.into(),
+                    hash: hasher.finish() as u32,
+                })
+            }
+        }
+    };
+    segments.iter().map(step).collect()
 }
 
 fn quoted_key(chars: &[char], open: usize) -> Result<(String, usize), (&'static str, usize)> {

@@ -113,6 +113,34 @@ fn the_last_duplicate_counts_and_an_edit_ends_all_of_them() {
 }
 
 #[test]
+fn events_that_have_a_key_twice_are_counted_as_they_are_decoded() {
+    let mut builder = Builder::new();
+    let lines = [
+        r#"{"a":1,"b":{"a":1}}"#,
+        r#"{"a":1,"b":2,"a":3}"#,
+        r#"{"a":1,"b":{"k":1,"\u006b":2}}"#,
+        r#"{"k":1,"a":[{"k":1},{"k":2}]}"#,
+        r#"{"a":[{"k":1},{"k":2,"k":2}]} x"#,
+    ];
+    let text = lines.join("\n");
+    for _ in 0..2 {
+        builder.begin(Buffer::from(text.clone().into_bytes()), 0, Timestamp::default());
+        let mut start = 0;
+        for line in lines {
+            let (bytes, limits) = (line.as_bytes(), JsonLimits::default());
+            let frame = Frame { bytes, start: start as u32, original_len: bytes.len() };
+            let decoded = builder.push_json(&frame, 0..bytes.len(), &limits);
+            assert_eq!(decoded.is_ok(), !line.ends_with('x'));
+            start += line.len() + 1;
+        }
+        assert_eq!((builder.len(), builder.with_key_twice()), (4, 2));
+    }
+    let frame = Frame { bytes: b"", start: 0, original_len: 0 };
+    builder.push_made(&frame, br#"{"a":{"k":1,"k":2}}"#, &JsonLimits::default()).unwrap();
+    assert_eq!(builder.with_key_twice(), 3);
+}
+
+#[test]
 fn text_is_a_message_until_somebody_sets_a_field() {
     let mut batch = batch(&["say \"hi\""], |builder, frame| {
         builder.push_text(frame);
@@ -389,6 +417,43 @@ proptest! {
             for (text, p) in PATHS.iter().zip(&paths) {
                 let seen = text_at(&batch, text).map(|t| serde_json::from_str::<Json>(&t).unwrap());
                 prop_assert_eq!(seen.as_ref(), model::get(&dom, model::segments(p)), "at {}", text);
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Where one event has a field is a hint for the next; here they differ, and have keys twice.
+    #[test]
+    fn what_other_events_look_like_does_not_mislead(
+        bodies in prop::collection::vec(
+            prop::collection::vec((prop::sample::select(vec!["a", "b", "c", "x.y"]), json_value()), 0..6),
+            1..8,
+        ),
+    ) {
+        let lines: Vec<String> = bodies.iter().map(|members| {
+            let members: Vec<_> =
+                members.iter().map(|(key, value)| format!("{}:{value}", json!(key))).collect();
+            format!("{{{}}}", members.join(","))
+        }).collect();
+        let mut batch = json_batch(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let paths: Vec<Path> = PATHS.iter().map(|p| path(p)).collect();
+        for edited in [false, true] {
+            for (index, line) in lines.iter().enumerate() {
+                let mut dom: Json = serde_json::from_str(line).unwrap();
+                if edited {
+                    let (field, number) = (path("b"), NewValue::Integer(7));
+                    prop_assert!(batch.edit(index).set(&field, number));
+                    model::set(&mut dom, model::segments(&field), 7.into());
+                }
+                for p in &paths {
+                    let seen = batch.get(index).get(p).map(|value| {
+                        let mut out = Vec::new();
+                        value.write_json(&mut out);
+                        serde_json::from_slice::<Json>(&out).unwrap()
+                    });
+                    prop_assert_eq!(seen.as_ref(), model::get(&dom, model::segments(p)), "{} {}", line, p);
+                }
             }
         }
     }

@@ -1,26 +1,46 @@
-//! Step 1 with AVX2, carry-less multiplication and bit manipulation instructions.
+//! Both steps with AVX2, carry-less multiplication and bit manipulation instructions.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::index::{self, Block, Index, Marks, Padded, Simd, Suspects};
+use super::index::{self, Block, Marks, Padded, Simd, Suspects};
+use super::keys::Keys;
+use super::{JsonError, Limits, Node, Steps, walk};
 
-/// The index, if this processor can run it.
-pub(super) fn detect() -> Option<Index> {
+/// Both steps, if this processor can run them.
+pub(super) fn detect() -> Option<Steps> {
     let able = is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")
         && is_x86_feature_detected!("lzcnt")
         && is_x86_feature_detected!("pclmulqdq")
         && is_x86_feature_detected!("popcnt");
-    // SAFETY: the processor has what `index_avx2` names.
-    able.then_some(|text, marks| unsafe { index_avx2(text, marks) })
+    able.then_some(Steps {
+        // SAFETY: the processor has what the function names.
+        index: |text, marks| unsafe { index_avx2(text, marks) },
+        // SAFETY: the same.
+        walk: |text, marks, limits, keys, tape| unsafe {
+            walk_avx2(text, marks, limits, keys, tape)
+        },
+    })
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq,popcnt")]
 fn index_avx2(text: Padded<'_>, marks: &mut Marks) -> Suspects {
     // SAFETY: this function's features are those that `Avx2` needs.
     unsafe { index::index::<Avx2>(text, marks) }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq,popcnt")]
+fn walk_avx2(
+    text: Padded<'_>,
+    marks: &Marks,
+    limits: &Limits,
+    keys: &mut Keys,
+    tape: &mut Vec<Node>,
+) -> Result<bool, JsonError> {
+    // SAFETY: this function's features are those that `Avx2` needs.
+    unsafe { walk::walk::<Avx2>(text, marks, limits, keys, tape) }
 }
 
 struct Avx2;
@@ -47,6 +67,12 @@ impl Simd for Avx2 {
     unsafe fn emit(bits: u64, base: u32, out: *mut u32) -> usize {
         // SAFETY: the caller's promise.
         unsafe { emit(bits, base, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn low_bytes(word: u64, count: u32) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { _bzhi_u64(word, 8 * count) }
     }
 }
 

@@ -1,45 +1,58 @@
 //! Looking up fields on a tape.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::Node;
-use super::text::{equal, unescape};
+use super::text::unescape;
 
-/// The child of the object `node` that has `key`. Of duplicates the last one counts.
-#[inline]
-pub(crate) fn find(tape: &[Node], bytes: &[u8], node: u32, key: &[u8]) -> Option<u32> {
-    let key = Key::new(key);
-    find_by(tape, node, |child| key.is_of(child, bytes))
-}
+/// Which child of its object had a key last, counted from 0: in documents alike it is the same
+/// one. A wrong hint costs a look.
+#[derive(Debug)]
+pub(crate) struct Hint(AtomicU16);
 
-/// As [`find`], and whether the key has duplicates.
-#[inline]
-pub(crate) fn find_flagged(
-    tape: &[Node],
-    bytes: &[u8],
-    node: u32,
-    key: &[u8],
-) -> (Option<u32>, bool) {
-    let key = Key::new(key);
-    let mut matches = 0;
-    let found = find_by(tape, node, |child| {
-        let is_match = key.is_of(child, bytes);
-        matches += u32::from(is_match);
-        is_match
-    });
-    (found, matches > 1)
-}
+impl Hint {
+    pub(crate) const fn new() -> Self {
+        Hint(AtomicU16::new(0))
+    }
 
-/// The last child of `node` that passes `test`; none if `node` has no children.
-#[inline(always)]
-fn find_by(tape: &[Node], node: u32, mut test: impl FnMut(&Node) -> bool) -> Option<u32> {
-    let mut found = None;
-    for (at, child) in children(tape, node) {
-        if test(child) {
-            found = Some(at);
+    #[inline]
+    fn get(&self) -> usize {
+        // It is checked against the tape, so nothing has to be seen in order.
+        usize::from(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set(&self, place: usize) {
+        if let Ok(place) = u16::try_from(place) {
+            self.0.store(place, Ordering::Relaxed);
         }
     }
-    found
+}
+
+/// The member of the object `node` that has `key`; none if it is no object. Of duplicates the last
+/// one counts.
+#[inline]
+pub(crate) fn find(tape: &[Node], bytes: &[u8], node: u32, key: &Key, hint: &Hint) -> Option<u32> {
+    let object = tape.get(node as usize)?;
+    if !object.has_key_twice()
+        && let Some((at, member)) = children(tape, node).nth(hint.get())
+        && key.is_of(member, bytes)
+    {
+        return Some(at);
+    }
+    search(tape, bytes, node, key, hint)
+}
+
+/// The same, without a hint that helps.
+fn search(tape: &[Node], bytes: &[u8], node: u32, key: &Key, hint: &Hint) -> Option<u32> {
+    let mut members = children(tape, node).enumerate();
+    let mut found = members.find(|(_, (_, member))| key.is_of(member, bytes))?;
+    if tape[node as usize].has_key_twice() {
+        found = members.filter(|(_, (_, member))| key.is_of(member, bytes)).last().unwrap_or(found);
+    } else {
+        hint.set(found.0);
+    }
+    Some(found.1.0)
 }
 
 /// The child of the array `node` at `place`, counted from 0.
@@ -97,54 +110,51 @@ impl Node {
 }
 
 /// A key to compare with: it and the quote that follows it, the first 8 bytes of that as a word.
-struct Key<'a> {
-    key: &'a [u8],
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    text: Box<[u8]>,
     word: u64,
     mask: u64,
 }
 
-impl<'a> Key<'a> {
-    #[inline]
-    fn new(key: &'a [u8]) -> Self {
-        let len = key.len();
-        if let Some(first) = key.first_chunk() {
-            return Self { key, word: u64::from_le_bytes(*first), mask: u64::MAX };
-        }
-        let text = match (key.first_chunk(), key.last_chunk()) {
-            // Both halves, which overlap below 8 bytes.
-            (Some(first), Some(last)) => {
-                u64::from(u32::from_le_bytes(*first))
-                    | u64::from(u32::from_le_bytes(*last)) << (8 * (len - 4))
-            }
-            _ => key.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
-        };
-        let word = text | u64::from(b'"') << (8 * len);
-        if equal(word, b'"').trailing_zeros() as usize / 8 < len {
+impl Key {
+    pub(crate) fn new(text: &str) -> Self {
+        let (len, text) = (text.len(), Box::from(text.as_bytes()));
+        if memchr::memchr(b'"', &text).is_some() {
             // A key that contains a quote is none without escapes; nor does any contain NUL.
-            return Self { key, word: 0, mask: u64::MAX };
+            return Self { text, word: 0, mask: u64::MAX };
         }
-        Self { key, word, mask: u64::MAX >> (8 * (7 - len)) }
+        let mut start = [0; 8];
+        start.iter_mut().zip(text.iter().chain(b"\"")).for_each(|(to, from)| *to = *from);
+        let word = u64::from_le_bytes(start);
+        Self { text, word, mask: u64::MAX >> (8 * 7usize.saturating_sub(len)) }
+    }
+
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
     }
 
     #[inline(always)]
     fn is_of(&self, node: &Node, bytes: &[u8]) -> bool {
-        // The flags make the start of an escaped key lie far outside of any document.
+        // The flag makes the start of an escaped key lie far outside of any document. An element
+        // of an array has no key, and says 0.
         let start = node.key as usize;
         match bytes.get(start..start + 8).and_then(|word| word.first_chunk()) {
             Some(word) => {
                 (u64::from_le_bytes(*word) ^ self.word) & self.mask == 0
-                    && (self.key.len() < 8 || is_at(bytes, start, self.key))
+                    && start != 0
+                    && (self.text.len() < 8 || is_at(bytes, start, &self.text))
             }
-            None => is_unusual(node, bytes, self.key),
+            None => is_unusual(node, bytes, &self.text),
         }
     }
 }
 
-/// Whether the key at `start`, which has no escapes, is `key`. One that contains a quote is not.
+/// Whether the key at `start`, which has no escapes, is `key`, which has no quote.
 #[inline]
-fn is_at(bytes: &[u8], start: usize, key: &[u8]) -> bool {
+pub(super) fn is_at(bytes: &[u8], start: usize, key: &[u8]) -> bool {
     let end = start + key.len();
-    bytes.get(start..end) == Some(key) && bytes.get(end) == Some(&b'"') && !key.contains(&b'"')
+    bytes.get(start..end) == Some(key) && bytes.get(end) == Some(&b'"')
 }
 
 /// Whether a node's key, which has escapes or lies in the document's last bytes, is `key`.
@@ -152,7 +162,7 @@ fn is_at(bytes: &[u8], start: usize, key: &[u8]) -> bool {
 #[inline(never)]
 fn is_unusual(node: &Node, bytes: &[u8], key: &[u8]) -> bool {
     match node.key & Node::ESCAPED {
-        0 => is_at(bytes, node.key_at(), key),
+        0 => node.key != 0 && is_at(bytes, node.key_at(), key) && !key.contains(&b'"'),
         _ => *unescape(node.raw_key(bytes)) == *key,
     }
 }

@@ -6,45 +6,50 @@
 #![allow(unsafe_code)]
 
 use super::error::{JsonError, JsonErrorKind};
+use super::keys::WORD;
 
 /// Bytes per block.
 pub(super) const BLOCK: usize = 64;
 /// Marks that are readable after the last one.
 pub(super) const LOOK_AHEAD: usize = 8;
 
-/// A document followed by readable bytes: at least [`BLOCK`] of them, the first of which can
-/// neither be part of a token nor continue one.
+/// A document between readable bytes: [`WORD`] of them before it, and at least [`BLOCK`] after it,
+/// the first of which can neither be part of a token nor continue one.
 #[derive(Clone, Copy)]
 pub(super) struct Padded<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Padded<'a> {
-    /// The document `bytes[start..end]`, in place if what follows it serves as the padding, else
-    /// copied into `scratch`.
+    /// The document `bytes[start..end]`, in place if what lies around it serves as the padding,
+    /// else copied into `scratch`.
     pub(super) fn new(bytes: &'a [u8], start: usize, end: usize, scratch: &'a mut Vec<u8>) -> Self {
-        if let Some(bytes) = bytes.get(start..end + BLOCK)
-            && bytes[end - start] <= b' '
+        if start >= WORD
+            && let Some(bytes) = bytes.get(start - WORD..end + BLOCK)
+            && bytes[WORD + end - start] <= b' '
         {
             return Self { bytes };
         }
         scratch.clear();
+        scratch.resize(WORD, b' ');
         scratch.extend_from_slice(&bytes[start..end]);
-        scratch.resize(end - start + BLOCK, b' ');
+        scratch.resize(WORD + end - start + BLOCK, b' ');
         Self { bytes: scratch }
     }
 
     pub(super) fn len(self) -> usize {
-        self.bytes.len() - BLOCK
+        self.bytes.len() - WORD - BLOCK
     }
 
     /// The document without its padding.
     pub(super) fn document(self) -> &'a [u8] {
-        &self.bytes[..self.len()]
+        &self.bytes[WORD..self.bytes.len() - BLOCK]
     }
 
+    /// The document's first byte; the padding may be reached from there.
     pub(super) fn as_ptr(self) -> *const u8 {
-        self.bytes.as_ptr()
+        // SAFETY: there are as many bytes.
+        unsafe { self.bytes.as_ptr().add(WORD) }
     }
 }
 
@@ -110,15 +115,6 @@ fn invalid_utf8(document: &[u8], first: u32, end: u32) -> Option<JsonError> {
 /// Writes the marks of a document.
 pub(super) type Index = fn(Padded<'_>, &mut Marks) -> Suspects;
 
-/// The best that this processor runs.
-pub(super) fn fastest() -> Index {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(index) = super::avx2::detect() {
-        return index;
-    }
-    super::portable::index
-}
-
 /// One block, one bit a byte, the first byte lowest.
 pub(super) struct Block {
     pub(super) backslash: u64,
@@ -152,6 +148,13 @@ pub(super) trait Simd {
     /// # Safety
     /// [`BLOCK`] marks are writable, and the processor has what the implementation needs.
     unsafe fn emit(bits: u64, base: u32, out: *mut u32) -> usize;
+
+    /// The lowest `count` bytes of a word, all of it if that is 8; if it is more, bytes that are
+    /// the same for each count.
+    ///
+    /// # Safety
+    /// The processor has what the implementation needs.
+    unsafe fn low_bytes(word: u64, count: u32) -> u64;
 }
 
 /// The state that one block hands to the next: each is 0 or 1, but for `in_string`.

@@ -1,36 +1,67 @@
 //! The grammar of numbers.
 //!
-//! Whole numbers and plain decimals of up to 16 characters, which is nearly all there are, are
-//! checked by masks, because a loop over digits ends unpredictably. The rest go byte by byte.
+//! Whole numbers of up to 16 digits, which are most, are checked by masks, because a loop over digits
+//! ends unpredictably. So are decimals and negative numbers of up to 16 characters, and whole
+//! numbers of up to 32, in a function of their own. The rest go byte by byte.
 #![allow(unsafe_code)]
 
 /// The bytes that [`is_number`] may read past the end of the number.
 pub(super) const OVERRUN: usize = 17;
+/// The bytes that are looked at together.
+const WIDTH: u32 = 16;
 
-/// Whether the `len` bytes from `at` are a number.
+/// Whether the `len` bytes from `at`, of which `first` is the first, are a number.
 ///
 /// # Safety
 /// `len` is not 0, and `len + OVERRUN` bytes are readable from `at`.
 #[inline(always)]
-pub(super) unsafe fn is_number(at: *const u8, len: usize) -> bool {
+pub(super) unsafe fn is_number(at: *const u8, len: u32, first: u8) -> bool {
+    // SAFETY: 16 bytes are within the overrun.
+    let (digits, _) = unsafe { classify(at.cast()) };
+    // A minus is no digit, and there are no more than 16 at the start.
+    let whole = digits.trailing_ones() >= len && (first != b'0' || len == 1);
+    // SAFETY: the caller's promise.
+    whole || unsafe { is_unusual(at, len) }
+}
+
+/// The same, for all numbers.
+///
+/// # Safety
+/// As [`is_number`].
+#[cold]
+#[inline(never)]
+unsafe fn is_unusual(at: *const u8, len: u32) -> bool {
     // SAFETY: `len` is not 0, and 16 bytes from the second are within the overrun.
-    let (digits, points, zero, len_unsigned) = unsafe {
-        let minus = usize::from(*at == b'-');
-        let unsigned = at.add(minus);
+    let (unsigned, digits, points, zero, len_unsigned) = unsafe {
+        let minus = u32::from(*at == b'-');
+        let unsigned = at.add(minus as usize);
         let (digits, points) = classify(unsigned.cast());
-        (digits, points, *unsigned == b'0', len.wrapping_sub(minus))
+        (unsigned, digits, points, *unsigned == b'0', len - minus)
     };
-    let all = (1 << (len_unsigned & 31)) - 1;
+    if len_unsigned > WIDTH && len_unsigned <= 2 * WIDTH && !zero && digits == low_bits(WIDTH) {
+        // SAFETY: `len` is more than 16, so that 33 bytes are within the overrun.
+        let (digits, _) = unsafe { classify(unsigned.add(WIDTH as usize).cast()) };
+        if !digits & low_bits(len_unsigned - WIDTH) == 0 {
+            return true;
+        }
+    }
+    let all = low_bits(len_unsigned);
     let ends = 1 | all ^ (all >> 1);
     let other = !digits & all;
     let leading_zero = zero & (len_unsigned > 1) & (other != 2);
-    let common = (len_unsigned.wrapping_sub(1) < 16)
+    let common = (len_unsigned.wrapping_sub(1) < WIDTH)
         & (other & !points == 0)
         & (other & other.wrapping_sub(1) == 0)
         & (other & ends == 0)
         & !leading_zero;
     // SAFETY: `len` bytes are readable.
-    common || by_grammar(unsafe { std::slice::from_raw_parts(at, len) })
+    common || by_grammar(unsafe { std::slice::from_raw_parts(at, len as usize) })
+}
+
+/// As many ones as that, up to 31; some number of ones beyond.
+#[inline(always)]
+fn low_bits(count: u32) -> u32 {
+    (1 << (count & 31)) - 1
 }
 
 /// Whether the text is a number as JSON writes it.

@@ -1,7 +1,8 @@
-//! Step 1 for every processor: classes from a table, gathered eight bytes at a time.
+//! Both steps for every processor. Step 1: classes from a table, gathered eight bytes at a time.
 #![allow(unsafe_code)]
 
-use super::index::{self, BLOCK, Block, Marks, Padded, Simd, Suspects};
+use super::index::{self, BLOCK, Block, Simd};
+use super::{Steps, walk};
 
 const BACKSLASH: u8 = 1;
 const QUOTE: u8 = 2;
@@ -30,10 +31,15 @@ const CLASS: [u8; 256] = {
     class
 };
 
-pub(super) fn index(text: Padded<'_>, marks: &mut Marks) -> Suspects {
-    // SAFETY: needs nothing of the processor.
-    unsafe { index::index::<Portable>(text, marks) }
-}
+/// Both steps.
+pub(super) const STEPS: Steps = Steps {
+    // SAFETY: `Portable` needs nothing of the processor.
+    index: |text, marks| unsafe { index::index::<Portable>(text, marks) },
+    // SAFETY: the same.
+    walk: |text, marks, limits, keys, tape| unsafe {
+        walk::walk::<Portable>(text, marks, limits, keys, tape)
+    },
+};
 
 struct Portable;
 
@@ -70,6 +76,11 @@ impl Simd for Portable {
             bits &= bits - 1;
         }
         count
+    }
+
+    #[inline(always)]
+    unsafe fn low_bytes(word: u64, count: u32) -> u64 {
+        if count < 8 { word & ((1 << (8 * count)) - 1) } else { word }
     }
 }
 

@@ -12,22 +12,27 @@ use super::*;
 const UNLIMITED: Limits = Limits { depth: 128, fields: u32::MAX };
 
 fn scanners() -> [Scanner; 2] {
-    [Scanner::default(), Scanner::with_index(portable::index)]
+    [Scanner::default(), Scanner::with_steps(portable::STEPS)]
 }
 
 /// Scans `document` with every index, alone and between hostile neighbors, and insists on one
 /// result.
 fn scan_with(document: &[u8], limits: &Limits) -> Result<Vec<Node>, JsonError> {
-    let between = [b"\"\\[{".as_slice(), document, b"\n", &b"\"}\\]:,1{".repeat(9)].concat();
+    let before = b"\"\\[{\"a\":1,";
+    let between = [before, document, b"\n", &b"\"}\\]:,1{".repeat(9)].concat();
     let mut results = Vec::new();
     for mut scanner in scanners() {
-        for (bytes, start) in [(document, 0), (&between, 4)] {
+        for (bytes, start) in [(document, 0), (&between, before.len())] {
             let mut tape = vec![ANOTHER];
             let end = start + document.len();
             let result = scanner.scan(bytes, start, end, limits, &mut tape);
             assert_eq!(tape[0], ANOTHER);
             assert!(result.is_ok() || tape.len() == 1, "nodes were appended on error");
-            results.push(result.map(|()| tape.split_off(1)));
+            results.push(result.map(|twice| {
+                let tape = tape.split_off(1);
+                assert_eq!(twice, tape.iter().any(Node::has_key_twice));
+                tape
+            }));
         }
     }
     let first = results.swap_remove(0);
@@ -37,6 +42,8 @@ fn scan_with(document: &[u8], limits: &Limits) -> Result<Vec<Node>, JsonError> {
     first
 }
 
+/// No object.
+const NONE: [usize; 0] = [];
 const ANOTHER: Node = Node { key: 1, value: 2, end: 3, next: 4 };
 
 fn scan(document: &[u8]) -> Result<Vec<Node>, JsonError> {
@@ -73,12 +80,37 @@ fn value(tape: &[Node], document: &[u8], at: u32) -> Value {
     }
 }
 
+fn find_key(tape: &[Node], document: &[u8], object: u32, key: &str) -> Option<u32> {
+    find(tape, document, object, &Key::new(key), &Hint::new())
+}
+
+/// The objects that are marked.
+fn with_key_twice(tape: &[Node]) -> Vec<usize> {
+    (0..tape.len()).filter(|&at| tape[at].has_key_twice()).collect()
+}
+
+/// The same, found out by comparing all keys.
+fn objects_with_key_twice(tape: &[Node], document: &[u8]) -> Vec<usize> {
+    let twice = |&at: &usize| {
+        let mut keys: Vec<_> = children(tape, at as u32)
+            .filter(|(_, child)| child.key != 0)
+            .map(|(_, child)| unescape(child.raw_key(document)))
+            .collect();
+        let all = keys.len();
+        keys.sort();
+        keys.dedup();
+        keys.len() < all
+    };
+    (0..tape.len()).filter(twice).collect()
+}
+
 /// The scanner accepts what `serde_json` accepts, and sees the same in it.
 fn agrees(document: &[u8]) {
     let expected = serde_json::from_slice::<Value>(document);
     match (scan(document), expected) {
         (Ok(tape), Ok(expected)) => {
             assert_eq!(value(&tape, document, 0), expected);
+            assert_eq!(with_key_twice(&tape), objects_with_key_twice(&tape, document));
             assert_eq!(tape[0].next as usize, tape.len());
             assert_eq!(tape[0].key, 0);
         }
@@ -119,6 +151,26 @@ fn document() -> impl Strategy<Value = String> {
             prop::collection::vec(field, 0..8).prop_map(|all| format!("{{{}}}", all.join(","))),
         ]
     })
+}
+
+/// Keys of which many are equal, and many more nearly so: in length, at their start, at their end.
+fn key_text() -> impl Strategy<Value = String> + Clone {
+    prop_oneof![
+        "[ab]{0,3}",
+        "[ab]{6,9}",
+        "[ab]client_bytes_[ab]",
+        "[ab]{1,2}a_very_long_and_usual_part[ab]{1,2}",
+        "[aé]{1,20}",
+    ]
+}
+
+/// A key in JSON: plain, or with some or all of its characters by number.
+fn spelled(key: &str, spelling: u8) -> String {
+    let one = |(place, c): (usize, char)| match (spelling, place % 3) {
+        (2, 0) | (3, _) if (c as u32) < 0x1_0000 => format!("\\u{:04X}", c as u32),
+        _ => c.to_string(),
+    };
+    format!("\"{}\"", key.chars().enumerate().map(one).collect::<String>())
 }
 
 /// Bytes that matter to JSON, and some that should not be there.
@@ -177,22 +229,53 @@ proptest! {
     fn fields_are_found_as_serde_finds_them(
         keys in prop::collection::vec("[ab]{0,2}|[a-c\"\\\\é]{6,10}", 0..9),
         wanted in "[ab]{0,2}|[a-c\"\\\\é]{6,10}",
+        hints in prop::collection::vec(0..12usize, 10),
     ) {
         let fields: Vec<_> = keys.iter().enumerate()
             .map(|(place, key)| format!("{}:{place}", Value::from(key.as_str())))
             .collect();
         let document = format!("{{{}}}", fields.join(","));
         let tape = scan(document.as_bytes()).unwrap();
-        for key in keys.iter().chain([&wanted]) {
-            let found = find(&tape, document.as_bytes(), 0, key.as_bytes());
+        for (key, before) in keys.iter().chain([&wanted]).zip(hints) {
+            let (hint, prepared) = (Hint::new(), Key::new(key));
+            hint.set(before);
             let last = keys.iter().rposition(|other| other == key);
-            prop_assert_eq!(found, last.map(|place| place as u32 + 1));
-            let duplicate = keys.iter().filter(|other| *other == key).count() > 1;
-            prop_assert_eq!(
-                find_flagged(&tape, document.as_bytes(), 0, key.as_bytes()),
-                (found, duplicate)
-            );
+            for _ in 0..2 {
+                let found = find(&tape, document.as_bytes(), 0, &prepared, &hint);
+                prop_assert_eq!(found, last.map(|place| place as u32 + 1));
+            }
         }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_seen_however_it_is_spelled(
+        keys in prop::collection::vec(key_text(), 0..40),
+        spellings in prop::collection::vec(0..4u8, 40),
+        nested in prop::collection::vec(0..6u8, 40),
+    ) {
+        let mut document = String::from("{");
+        for ((key, spelling), nesting) in keys.iter().zip(spellings).zip(nested) {
+            if !document.ends_with('{') {
+                document.push_str(", ");
+            }
+            document.push_str(&spelled(key, spelling));
+            document.push_str(match nesting {
+                0 => ":{",
+                1 => " : [1,{}]",
+                2 => ":\"x\"}",
+                _ => ": 1",
+            });
+            if nesting == 2 {
+                let open = document.matches('{').count() - document.matches('}').count();
+                if open == 0 {
+                    document.pop();
+                }
+            }
+        }
+        let open = document.matches('{').count() - document.matches('}').count();
+        document.push_str(&"}".repeat(open));
+        prop_assert!(scan(document.as_bytes()).is_ok(), "{document}");
+        agrees(document.as_bytes());
     }
 
     #[test]
@@ -345,7 +428,70 @@ fn a_key_that_reads_like_the_text_after_another_is_not_found() {
         [(r#"{"a":"b","c":1}"#, r#"a":"b"#), (r#"{"a":"b","c":1}"#, r#"a":"b","c"#)]
     {
         let tape = scan(document.as_bytes()).unwrap();
-        assert_eq!(find(&tape, document.as_bytes(), 0, key.as_bytes()), None, "{key}");
+        assert_eq!(find_key(&tape, document.as_bytes(), 0, key), None, "{key}");
+    }
+}
+
+#[test]
+fn an_element_of_an_array_has_no_key() {
+    let document = br#"{"{":[1,2]}"#;
+    let tape = scan(document).unwrap();
+    assert_eq!(find_key(&tape, document, 1, "{"), None);
+}
+
+#[test]
+fn only_the_object_with_the_key_twice_is_marked() {
+    let marked = |document: &str| with_key_twice(&scan(document.as_bytes()).unwrap());
+    assert_eq!(marked(r#"{"a":1,"b":2,"c":{"a":1}}"#), NONE);
+    assert_eq!(marked(r#"{"a":1,"b":2,"a":3}"#), [0]);
+    assert_eq!(marked(r#"{"a":1,"\u0061":3}"#), [0]);
+    assert_eq!(marked(r#"{"\u0061":1,"a":3}"#), [0]);
+    assert_eq!(marked(r#"{"\"":1,"\u0022":3}"#), [0]);
+    assert_eq!(marked(r#"{"":1,"":3}"#), [0]);
+    assert_eq!(marked(r#"{"a":{"x":1,"x":2},"b":{"x":1},"c":[{"y":1},{"y":1,"y":2}]}"#), [1, 9]);
+    assert_eq!(marked(r#"[[[[[[{"a":1},{"a":1},{"a":1,"b":2,"a":3}]]]]]]"#), [10]);
+    assert_eq!(marked(r#"{"a":{"a":{"a":1}},"b":{"a":1,"b":{"a":1,"b":2}}}"#), NONE);
+}
+
+#[test]
+fn objects_of_any_width_are_searched_for_a_key_that_stands_twice() {
+    for width in [63, 64, 65, 200, 3000, 4000, 4096, 5000, 20_000] {
+        let mut members: Vec<String> = (0..width).map(|n| format!("\"key_{n}\":{n}")).collect();
+        let unique = format!("{{\"o\":{{{}}}}}", members.join(","));
+        assert_eq!(with_key_twice(&scan(unique.as_bytes()).unwrap()), NONE, "{width}");
+        members.push(String::from("\"\\u006bey_17\":0"));
+        let double = format!("{{\"o\":{{{}}}}}", members.join(","));
+        assert_eq!(with_key_twice(&scan(double.as_bytes()).unwrap()), [1], "{width}");
+    }
+}
+
+#[test]
+fn keys_that_were_chosen_to_meet_are_told_apart() {
+    // Equal in length, in the first bytes and in the last.
+    for width in [5usize, 100, 2000] {
+        let mut members: Vec<String> =
+            (0..width).map(|n| format!("\"aaaaaaaaaaaa{n:08}bbbbbbbbbbbb\":{n}")).collect();
+        let unique = format!("{{{}}}", members.join(","));
+        assert_eq!(with_key_twice(&scan(unique.as_bytes()).unwrap()), NONE, "{width}");
+        members.push(members[width / 2].clone());
+        let double = format!("{{{}}}", members.join(","));
+        assert_eq!(with_key_twice(&scan(double.as_bytes()).unwrap()), [0], "{width}");
+    }
+}
+
+#[test]
+fn keys_are_told_from_those_of_documents_before_however_many_there_were() {
+    for mut scanner in scanners() {
+        let mut tape = Vec::new();
+        for stop in [1, 20, u32::MAX - 30, u32::MAX - 2] {
+            scanner.keys.pass(stop);
+            for document in [r#"{"a":1,"b":2}"#, r#"{"a":1,"a":2}"#, r#"{"b":1,"a":2}"#] {
+                tape.clear();
+                let bytes = document.as_bytes();
+                let twice = scanner.scan(bytes, 0, bytes.len(), &UNLIMITED, &mut tape).unwrap();
+                assert_eq!(twice, document.contains(r#""a":1,"a""#));
+            }
+        }
     }
 }
 
@@ -359,7 +505,7 @@ fn a_scanner_forgets_the_documents_before() {
             tape.clear();
             let bytes = document.as_bytes();
             let result = scanner.scan(bytes, 0, bytes.len(), &UNLIMITED, &mut tape);
-            assert_eq!(result.ok().map(|()| tape.len()), nodes, "{document:.9}");
+            assert_eq!(result.ok().map(|_| tape.len()), nodes, "{document:.9}");
         }
     }
 }
@@ -420,9 +566,9 @@ fn the_tape_is_in_preorder_and_says_what_comes_after() {
     );
     assert_eq!(element(&tape, 1, 1), Some(3));
     assert_eq!(element(&tape, 1, 2), None);
-    assert_eq!(find(&tape, document, 0, b"c\n"), Some(5));
-    assert_eq!(find(&tape, document, 0, b"c"), None);
-    assert_eq!(find(&tape, document, 2, b"b"), None, "a number has no children");
+    assert_eq!(find_key(&tape, document, 0, "c\n"), Some(5));
+    assert_eq!(find_key(&tape, document, 0, "c"), None);
+    assert_eq!(find_key(&tape, document, 2, "b"), None, "a number has no children");
     assert_eq!(tape[5].raw_key(document), br"c\n");
 }
 
