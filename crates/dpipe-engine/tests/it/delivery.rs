@@ -63,6 +63,23 @@ outputs: { out: { type: collect, match: in, into: with-broken } }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_has_a_key_twice_is_delivered_and_flagged() {
+    let world = World::new();
+    let config = "
+inputs: { in: { type: lines, count: 10, broken_every: 9, twice_every: 4 } }
+outputs: { out: { type: collect, match: in, into: with-twice } }
+";
+    let report = world.batch(config).await;
+    assert_balanced(&report);
+    assert_eq!(collected("with-twice"), (1..9).collect::<Vec<_>>());
+    let flagged = term(&report, "in", Role::Input, |line| {
+        assert!(line.flagged.iter().all(|(what, _)| *what == "duplicate_key"));
+        line.flagged.iter().map(|(_, events)| events).sum()
+    });
+    assert_eq!(flagged, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outputs_that_encode_alike_share_the_bytes() {
     let world = World::new();
     let config = "

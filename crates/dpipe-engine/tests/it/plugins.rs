@@ -24,7 +24,8 @@ pub(crate) const REGISTRY: Registry = Registry {
     outputs: &[Entry::output::<Collect>("//! Collects what it gets.")],
 };
 
-/// Sends `count` lines `{"n":i}` in chunks, from where it stood; `files` of them at once.
+/// Sends `count` lines `{"n":i}` in chunks, from where it stood; `files` of them at once. Some may
+/// be broken, some may have the key twice.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Lines {
@@ -32,6 +33,7 @@ pub(crate) struct Lines {
     pub(crate) files: Vec<String>,
     pub(crate) per_chunk: u64,
     pub(crate) broken_every: u64,
+    pub(crate) twice_every: u64,
     pub(crate) fail_first: usize,
     /// Fails each time, once it has sent so many lines.
     pub(crate) fail_after: Option<u64>,
@@ -51,6 +53,7 @@ impl Default for Lines {
             files: vec!["a.log".to_owned()],
             per_chunk: 4,
             broken_every: 0,
+            twice_every: 0,
             fail_first: 0,
             fail_after: None,
             endless: false,
@@ -123,6 +126,8 @@ impl RunningLines {
     fn line(&self, n: u64) -> String {
         if self.broken_every > 0 && n.is_multiple_of(self.broken_every) {
             format!("broken {n}\n")
+        } else if self.twice_every > 0 && n.is_multiple_of(self.twice_every) {
+            format!("{{\"n\":0,\"n\":{n}}}\n")
         } else {
             format!("{{\"n\":{n}}}\n")
         }
