@@ -133,6 +133,7 @@ impl<'a> EventRef<'a> {
             Meta::Received => Some(Value::Integer(self.batch.received.millis())),
             Meta::Offset => Some(Value::Integer(self.offset() as i64)),
             Meta::Id => Some(Value::Id(self.id())),
+            Meta::OriginalBytes => self.cut_from().map(|bytes| Value::Integer(i64::from(bytes))),
             Meta::Area => text(self.area()),
             Meta::Tenant => text(&origin.tenant),
             Meta::Tag => text(self.batch.tag()),
@@ -199,7 +200,8 @@ impl<'a> EventRef<'a> {
         &self.batch.source.buffer[start..start + self.slot.len as usize]
     }
 
-    /// How long its line was before it was cut to the input's limit; `None` if it was not.
+    /// How long its line was before it was cut to the input's limit; `None` if it was not. 4 GiB
+    /// stand for more.
     #[must_use]
     pub fn cut_from(&self) -> Option<u32> {
         (self.slot.original_len > 0).then_some(self.slot.original_len)

@@ -23,13 +23,16 @@ pub enum Meta {
     Host,
     /// `_id`: its deterministic id.
     Id,
+    /// `_original_bytes`: how long its line was before it was cut to the input's limit; none if it
+    /// is whole.
+    OriginalBytes,
     /// `logfile`: the file's name without its date, number and suffix.
     Logfile,
 }
 
 impl Meta {
     /// Every piece of metadata, in the order of the documentation.
-    pub const ALL: [Meta; 11] = [
+    pub const ALL: [Meta; 12] = [
         Meta::Time,
         Meta::Received,
         Meta::Area,
@@ -40,6 +43,7 @@ impl Meta {
         Meta::Offset,
         Meta::Host,
         Meta::Id,
+        Meta::OriginalBytes,
         Meta::Logfile,
     ];
 
@@ -57,6 +61,7 @@ impl Meta {
             Meta::Offset => "_offset",
             Meta::Host => "_host",
             Meta::Id => "_id",
+            Meta::OriginalBytes => "_original_bytes",
             Meta::Logfile => "logfile",
         }
     }

@@ -98,15 +98,18 @@ mod tests {
             errors.extend(decoder.decode(&frame, &mut events).err());
             start += line.len() as u32;
         }
-        let origin = Origin {
+        (events.finish(origin(), "in".into()), errors)
+    }
+
+    pub(super) fn origin() -> Arc<Origin> {
+        Arc::new(Origin {
             tenant: "rs".into(),
             input: "in".into(),
             file: "".into(),
             logfile: "".into(),
             host: "".into(),
             stream: StreamId::default(),
-        };
-        (events.finish(Arc::new(origin), "in".into()), errors)
+        })
     }
 
     pub(super) fn batch_of(decoder: &mut dyn Decoder, text: &str) -> Batch {

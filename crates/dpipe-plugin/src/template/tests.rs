@@ -58,6 +58,21 @@ fn a_missing_value_leaves_nothing_and_in_a_path_the_word_none() {
 }
 
 #[test]
+fn a_cut_line_has_the_length_that_it_had() {
+    let template = Template::parse("{message}… of {_original_bytes} bytes").unwrap();
+    let mut events = Builder::new();
+    events.begin(b"begin".to_vec().into(), 0, Timestamp::default());
+    events.push_text(&Frame { bytes: b"begin", start: 0, original_len: 4711 });
+    let origin = batch("{}").origin().clone();
+    let mut out = Vec::new();
+    let batch = events.finish(origin, "in".into());
+    template.render(&batch.get(0), Escaping::None, &mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), "begin… of 4711 bytes");
+    assert!(template.varies_within_batch());
+    assert_eq!(render("{_original_bytes}", "{}"), "");
+}
+
+#[test]
 fn doubled_braces_and_percents_stand_for_themselves() {
     assert_eq!(render("{{x}} 100%% {{{_tenant}}}", "{}"), "{x} 100% {rs}");
 }

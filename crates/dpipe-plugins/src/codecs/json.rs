@@ -1,7 +1,8 @@
 //! JSON objects, one a line.
 //!
-//! Decoding: the whole line is the body. Keys keep their order and numbers their digits; of a key
-//! that stands twice the last one counts. Every line is checked, also one that nobody will look into.
+//! Decoding: the whole line is the body. Keys keep their order and numbers their digits. Of a key
+//! that stands twice in an object the last one counts; the input flags the event as `duplicate_key`.
+//! Every line is checked, also one that nobody will look into.
 //!
 //! The event's time is when it was received, because no key for it is like any other. Where a field
 //! has it, the step `timestamp` makes it the event's time, and so the one of `%Y-%m-%d` in the path of
@@ -14,7 +15,7 @@
 //! Encoding: the body, edits merged in; plain text becomes `{"message":"…"}`. What an event has of
 //! the metadata that the option `metadata` names is added as the last members, so that it counts
 //! even if the body has fields of the same names. `_time` and `_received` are written in RFC 3339,
-//! UTC, to the millisecond; `_offset` is a number, the others are strings.
+//! UTC, to the millisecond; `_offset` and `_original_bytes` are numbers, the others are strings.
 //!
 //! JSON is UTF-8: of text that is not, each wrong sequence is written as U+FFFD. With
 //! `invalid_utf8: raw_b64`, such an event gets its whole line as it was read besides, in base64, as
@@ -112,6 +113,9 @@ enum Metadata {
     /// Its deterministic id.
     #[serde(rename = "_id")]
     Id,
+    /// How long its line was before it was cut to the input's limit.
+    #[serde(rename = "_original_bytes")]
+    OriginalBytes,
     /// The file's name without its date, number and suffix.
     #[serde(rename = "logfile")]
     Logfile,
@@ -130,6 +134,7 @@ impl From<Metadata> for Meta {
             Metadata::Offset => Meta::Offset,
             Metadata::Host => Meta::Host,
             Metadata::Id => Meta::Id,
+            Metadata::OriginalBytes => Meta::OriginalBytes,
             Metadata::Logfile => Meta::Logfile,
         }
     }
@@ -262,10 +267,11 @@ fn cut_back(out: &mut Vec<u8>, cut: impl Fn(u8) -> bool) {
 
 #[cfg(test)]
 mod tests {
+    use dpipe_event::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::codecs::tests::{batch_of, body, decode_lines, encode, errors_of, verbatim};
+    use crate::codecs::tests::{batch_of, body, decode_lines, encode, errors_of, origin, verbatim};
 
     fn encoded(encoder: &JsonEncoder, batch: &Batch) -> String {
         String::from_utf8(encode(encoder, batch).unwrap()).unwrap()
@@ -365,6 +371,22 @@ mod tests {
         assert_eq!(
             encoded(&JsonEncoder::default(), &batch),
             "{\"message\":\"caf\u{fffd}\"}\n{\"message\":\"ok\"}\n"
+        );
+    }
+
+    #[test]
+    fn the_length_of_a_line_before_it_was_cut_is_metadata_of_that_line_only() {
+        let encoder =
+            JsonEncoder { metadata: vec![Meta::OriginalBytes, Meta::Offset], raw_b64: false };
+        let mut events = Builder::new();
+        events.begin(b"cut off\nwhole\n".to_vec().into(), 0, Timestamp::default());
+        events.push_text(&Frame { bytes: b"cut off", start: 0, original_len: 3_000_000_000 });
+        events.push_text(&Frame { bytes: b"whole", start: 8, original_len: 5 });
+        let batch = events.finish(origin(), "in".into());
+        assert_eq!(
+            encoded(&encoder, &batch),
+            "{\"message\":\"cut off\",\"_original_bytes\":3000000000,\"_offset\":0}\n\
+             {\"message\":\"whole\",\"_offset\":8}\n"
         );
     }
 

@@ -11,9 +11,13 @@ use dpipe_query::Query;
 pub(crate) const TIME: i64 = 1_393_675_200_250;
 
 fn batch(body: &[u8], is_json: bool) -> Batch {
+    batch_of(Frame { bytes: body, start: 0, original_len: body.len() }, is_json)
+}
+
+fn batch_of(frame: Frame<'_>, is_json: bool) -> Batch {
+    let body = frame.bytes;
     let mut builder = Builder::new();
     builder.begin(Buffer::from(body.to_vec()), 0, Timestamp::from_millis(TIME));
-    let frame = Frame { bytes: body, start: 0, original_len: body.len() };
     if is_json {
         builder.push_json(&frame, 0..body.len(), &JsonLimits::default()).unwrap();
     } else {
@@ -58,4 +62,10 @@ pub(crate) fn matches_edited(query: &str, json: &str, edits: &[(&str, Option<Str
 /// Whether the query matches the event with this line of text.
 pub(crate) fn matches_line(query: &str, line: impl AsRef<[u8]>) -> bool {
     Query::parse(query).unwrap().matches(&batch(line.as_ref(), false).get(0))
+}
+
+/// Whether the query matches a line of text that was longer before it was cut.
+pub(crate) fn matches_cut_line(query: &str, line: &str, original_len: usize) -> bool {
+    let frame = Frame { bytes: line.as_bytes(), start: 0, original_len };
+    Query::parse(query).unwrap().matches(&batch_of(frame, false).get(0))
 }

@@ -1,6 +1,6 @@
 //! What matches what, rule by rule.
 
-use crate::event::{matches, matches_line};
+use crate::event::{matches, matches_cut_line, matches_line};
 
 /// Asserts that each query of `yes` matches the body, and none of `no`.
 #[track_caller]
@@ -280,6 +280,16 @@ fn metadata_is_read_like_fields() {
         ],
         &["_tenant:other", "_host:*", "_area:*"],
     );
+}
+
+#[test]
+fn lines_that_were_cut_are_told_by_the_length_that_they_had() {
+    let cut = |query| matches_cut_line(query, "the start of it", 2_000_000);
+    assert!(cut("_original_bytes:*") && cut("_exists_:_original_bytes"));
+    assert!(cut("_original_bytes:2000000") && cut("_original_bytes:>1048576 AND start"));
+    assert!(!cut("_original_bytes:<2000000") && !cut("NOT _original_bytes:*"));
+    assert!(!matches_line("_original_bytes:*", "whole"));
+    check(r#"{"_original_bytes":1}"#, &[r#""_original_bytes":1"#], &["_original_bytes:*"]);
 }
 
 #[test]
