@@ -77,8 +77,14 @@ fn allow_substitution(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(allow_substitution),
         Value::Object(map) => {
             for (key, inner) in map.iter_mut() {
-                if !matches!(key.as_str(), "default" | "enum" | "const" | SUBSTITUTED) {
-                    allow_substitution(inner);
+                match (key.as_str(), inner) {
+                    ("default" | "enum" | "const", _) => {}
+                    // Here the keys are names, whatever they are called.
+                    ("properties" | "definitions", Value::Object(named)) => named
+                        .iter_mut()
+                        .filter(|(name, _)| *name != SUBSTITUTED)
+                        .for_each(|(_, inner)| allow_substitution(inner)),
+                    (_, inner) => allow_substitution(inner),
                 }
             }
             let is_scalar =

@@ -379,8 +379,8 @@ impl Walk {
             let flagged = context.flagged.drain(..).map(|(what, _)| what).collect();
             context.filtered.clear();
             context.refused.clear();
-            context.born = 0;
             context.complaints.clear();
+            context.born = 0;
             self.told.stages.push(Stage::Step {
                 filter: plan.name.clone(),
                 step: plan.steps[index].plugin,

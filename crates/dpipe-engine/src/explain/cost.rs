@@ -62,6 +62,7 @@ pub(super) fn run(
         context.filtered.clear();
         context.flagged.clear();
         context.refused.clear();
+        context.born = 0;
         context.complaints.clear();
         Some(elapsed)
     })?;

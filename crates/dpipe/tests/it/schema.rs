@@ -179,7 +179,10 @@ impl Validator {
                         list(wanted).iter().map(|schema| self.holds(schema, value, at)).collect();
                     let held = tried.iter().filter(|tried| tried.is_ok()).count();
                     if held == 0 || (keyword == "oneOf" && held > 1) {
-                        wrong(format!("{held} of the forms hold: {tried:#?}"));
+                        // The form that was most likely meant is the one with the fewest problems.
+                        let nearest = tried.iter().filter_map(|tried| tried.as_ref().err());
+                        let nearest = nearest.min_by_key(|problems| problems.len());
+                        wrong(format!("{held} of the forms hold; the nearest: {nearest:?}"));
                     }
                 }
                 "type" => {
