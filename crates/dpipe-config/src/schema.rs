@@ -91,7 +91,8 @@ fn allow_substitution(schema: &mut Value) {
                 |kind: &Value| matches!(kind.as_str(), Some("integer" | "number" | "boolean"));
             let wanted = map.get("type").is_some_and(|kind| match kind.as_array() {
                 Some(kinds) => kinds.iter().any(is_scalar),
-                None => is_scalar(kind) || map.contains_key("pattern"),
+                // A list of properties may have a `type` and a `pattern` too; those are schemas.
+                None => is_scalar(kind) || (kind == "string" && map.contains_key("pattern")),
             });
             if wanted {
                 let mut outer = Map::new();
