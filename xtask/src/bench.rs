@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn without_names_everything_is_measured() {
         let options = Options::parse(&["--runs", "5"]).unwrap();
-        assert_eq!((options.workloads.len(), options.micro, options.runs), (7, true, 5));
+        assert_eq!((options.workloads.len(), options.micro, options.runs), (8, true, 5));
         let options = Options::parse(&["w2", "--quick"]).unwrap();
         assert_eq!(options.workloads.len(), 1);
         assert_eq!((options.micro, options.events, options.runs), (false, 100_000, 1));
