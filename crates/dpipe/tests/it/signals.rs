@@ -34,10 +34,13 @@ fn a_second_signal_ends_it_at_once() {
     let world = World::new(
         "
 inputs: { in: { type: generate, events_per_second: 0 } }
-outputs: { out: { type: stdout, match: in } }
+outputs:
+  copy: { type: file, match: in, path: got/out.jsonl }
+  out: { type: stdout, match: in }
 ",
     );
     let running = world.start();
+    wait_until("more than a pipe has room for", || world.read("got/out.jsonl").len() > 1 << 20);
     running.signal(Signal::INT);
     running.wait_for("stopping: inputs stop");
     running.signal(Signal::INT);
