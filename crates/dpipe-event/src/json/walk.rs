@@ -258,6 +258,7 @@ impl Out {
     ///
     /// # Safety
     /// They are not borrowed otherwise.
+    #[allow(clippy::mut_from_ref, reason = "the nodes lie behind a pointer; the caller promises")]
     unsafe fn nodes(&self) -> &mut [Node] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.slot.sub(self.count), self.count) }
