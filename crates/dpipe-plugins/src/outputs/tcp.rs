@@ -7,6 +7,9 @@
 //! A connection that the far side has closed is noticed before the next write. A failed one is made
 //! anew with growing pauses; the events wait meanwhile.
 //!
+//! An event that its frame cannot hold is refused as `not_framable` and becomes a dead letter: one with
+//! a line end within, where a line is a frame, would be taken for several.
+//!
 //! ```yaml
 //! type: tcp
 //! match: [logs]
@@ -30,7 +33,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::framer::Framing;
-use crate::frames_out::write_frames;
+use crate::frames_out::{are_lines, write_frames};
 
 /// Where to connect, and how frames are told apart.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -90,18 +93,19 @@ impl OutputSpec for Config {
 struct Tcp {
     config: Config,
     connection: Option<TcpStream>,
-    /// The frames of a parcel, where they are not lines.
+    /// The frames of a parcel, where its bytes are none as they stand.
     framed: Vec<u8>,
 }
 
 impl Output for Tcp {
     fn write<'a>(&'a mut self, parcel: &'a Parcel) -> BoxFuture<'a, Written> {
         Box::pin(async move {
+            let as_they_stand = self.config.framing == Framing::Newline && are_lines(parcel);
             let refused = match self.config.framing {
-                Framing::Newline => Vec::new(),
+                _ if as_they_stand => Vec::new(),
                 framing => write_frames(framing, parcel, &mut self.framed),
             };
-            match self.send(parcel).await {
+            match self.send(as_they_stand.then(|| parcel.bytes())).await {
                 Ok(()) if refused.is_empty() => Written::Delivered,
                 Ok(()) => Written::Refused(refused),
                 Err(error) => {
@@ -124,12 +128,10 @@ impl Output for Tcp {
 }
 
 impl Tcp {
-    async fn send(&mut self, parcel: &Parcel) -> io::Result<()> {
+    /// Sends these bytes, or the frames.
+    async fn send(&mut self, lines: Option<&[u8]>) -> io::Result<()> {
         let within = self.config.write_within.duration();
-        let bytes = match self.config.framing {
-            Framing::Newline => parcel.bytes(),
-            _ => &self.framed,
-        };
+        let bytes = lines.unwrap_or(&self.framed);
         if self.connection.as_ref().is_some_and(is_closed) {
             self.connection = None;
         }
@@ -249,6 +251,21 @@ mod tests {
         let mut received = Vec::new();
         listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
         assert_eq!(received, b"\0\x07{\"a\":1}\0\x07{\"b\":2}");
+    }
+
+    #[test]
+    fn an_event_of_several_lines_does_not_arrive_as_several_events() {
+        let listener = listener();
+        let mut output = output(&listener, "");
+        let parcel = crate::frames_out::tests::parcel(&["one\n", "tw\no\n"]);
+        let Written::Refused(refused) = output.write_parcel(&parcel) else {
+            panic!("it must be refused")
+        };
+        assert_eq!(refused[0].index, 1);
+        output.close();
+        let mut received = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+        assert_eq!(received, b"one\n");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Sends each encoded event as a UDP datagram.
 //!
-//! Delivered means that the system has taken the datagram. Nobody tells whether it arrived; while the
-//! far side's machine says that nobody listens there, the events wait. An event that no datagram can
-//! hold, with more than 65,507 bytes or `datagram_bytes_max`, is refused and becomes a dead letter.
+//! Delivered means that the system has taken the datagram. Nobody tells whether it arrived. When the far
+//! side's machine says that nobody listens there, that is about a datagram before, which is lost; the
+//! next one is tried again after a pause. An event that no datagram can hold, with more than 65,507
+//! bytes or `datagram_bytes_max`, is refused and becomes a dead letter.
 //!
 //! ```yaml
 //! type: udp
@@ -105,6 +106,10 @@ impl Udp {
         };
         for index in 0..parcel.batch().len() {
             let bytes = parcel.event_bytes(index);
+            // What the encoder refused has no bytes.
+            if bytes.is_empty() {
+                continue;
+            }
             let event = bytes.strip_suffix(b"\n").unwrap_or(bytes);
             if event.len() > self.config.datagram_bytes_max {
                 let (len, max) = (event.len(), self.config.datagram_bytes_max);
@@ -157,6 +162,19 @@ mod tests {
             let len = far.recv(&mut room).unwrap();
             assert_eq!(&room[..len], expected.as_bytes());
         }
+    }
+
+    #[test]
+    fn an_event_that_the_encoder_refused_is_no_datagram() {
+        let far = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = far.local_addr().unwrap();
+        let settings = format!("{{ type: udp, address: '{address}' }}");
+        let mut output = OutputCheck::new::<Config>(&settings, RealEnv, Path::new("/"));
+        let parcel = crate::frames_out::tests::parcel(&["", "one\n"]);
+        assert_eq!(output.write_parcel(&parcel), Written::Delivered);
+        let mut room = [0; 100];
+        let len = far.recv(&mut room).unwrap();
+        assert_eq!(&room[..len], b"one");
     }
 
     #[test]
