@@ -12,6 +12,9 @@
 //! | 413 | the batch is halved, down to one event; that is refused |
 //! | anything else | refused: the events become dead letters, with the status and the beginning of the answer |
 //!
+//! An event that makes a path or a header of more than 8 KiB, or one that cannot be sent, is refused
+//! as `bad_target`.
+//!
 //! `retry_on` and `refuse_on` change this for single statuses. Redirects are not followed. Only the
 //! server's answer counts as delivery; an answer that gets lost means that a batch is sent twice.
 //!
@@ -34,7 +37,8 @@ use dpipe_plugin::{
     BoxFuture, BuildContext, BuildError, Flush, Output, OutputConfig, OutputSpec, Parcel, Written,
 };
 use hyper::Uri;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::uri::PathAndQuery;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +49,9 @@ mod stack;
 use client::Client;
 use rules::Rules;
 use stack::Stack;
+
+/// Headers that belong to the connection and the body as they are.
+const OWN_HEADERS: [HeaderName; 4] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
 /// Where and how to post.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -188,12 +195,23 @@ impl OutputSpec for Config {
                 self.url
             ))),
         }
-        if self.path.as_ref().is_some_and(|path| !path.literal_prefix().starts_with('/')) {
-            problems.push(Problem::error("`path` begins with a slash"));
+        if let Some(path) = &self.path {
+            if !path.literal_prefix().starts_with('/') {
+                problems.push(Problem::error("`path` begins with a slash"));
+            } else if let Err(error) = path.sample().parse::<PathAndQuery>() {
+                let message = format!("`path` would be no path of a URL: {error}");
+                let help = "what a URL does not allow is written with a percent sign: `%%20`";
+                problems.push(Problem::error(message).help(help));
+            }
         }
         for name in self.headers.keys() {
-            if HeaderName::try_from(name).is_err() {
-                problems.push(Problem::error(format!("`{name}` is no name of a header")));
+            match HeaderName::try_from(name) {
+                Err(_) => problems.push(Problem::error(format!("`{name}` is no name of a header"))),
+                Ok(name) if OWN_HEADERS.contains(&name) => {
+                    let message = format!("the header `{name}` is made by dpipe");
+                    problems.push(Problem::error(message).help("leave it out of `headers`"));
+                }
+                Ok(_) => {}
             }
         }
         if self.batch_events == 0 {

@@ -7,6 +7,11 @@ use dpipe_event::EventRef;
 use dpipe_plugin::template::{Escaping, Template};
 use dpipe_plugin::{Parcel, Refusal};
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
+
+/// The longest path or header that an event makes; servers refuse longer ones, and some
+/// cannot even be sent.
+const HEAD_BYTES_MAX: usize = 8 << 10;
 
 /// What was collected since the last flush.
 pub(super) struct Stack {
@@ -63,6 +68,10 @@ impl Stack {
         for index in 0..parcel.batch().len() {
             let position = self.events;
             self.events += 1;
+            // What the encoder refused has no bytes.
+            if parcel.event_bytes(index).is_empty() {
+                continue;
+            }
             let found = match number.filter(|_| self.is_constant) {
                 Some(number) => Ok(number),
                 None => self.request_of(&parcel.event(index)),
@@ -83,13 +92,22 @@ impl Stack {
     fn request_of(&mut self, event: &EventRef<'_>) -> Result<usize, String> {
         let mut path = Vec::new();
         self.path.render(event, Escaping::Url, &mut path).map_err(|error| error.to_string())?;
+        if path.len() > HEAD_BYTES_MAX {
+            return Err(format!("the path would have {} bytes", path.len()));
+        }
         let path = String::from_utf8(path).map_err(|_| "the path is not UTF-8".to_owned())?;
+        if let Err(error) = path.parse::<PathAndQuery>() {
+            return Err(format!("the path would be no path: {error}"));
+        }
         let mut headers = Vec::with_capacity(self.headers.len());
         for (name, template) in &self.headers {
             let mut value = Vec::new();
             template
                 .render(event, Escaping::None, &mut value)
                 .map_err(|error| error.to_string())?;
+            if value.len() > HEAD_BYTES_MAX {
+                return Err(format!("the header {name} would have {} bytes", value.len()));
+            }
             let value = HeaderValue::from_bytes(&value)
                 .map_err(|_| format!("the header {name} would have control characters"))?;
             headers.push(value);

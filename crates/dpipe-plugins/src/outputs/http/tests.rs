@@ -98,6 +98,34 @@ fn a_header_that_an_event_would_break_out_of_refuses_the_event() {
 }
 
 #[test]
+fn an_event_that_makes_a_path_or_header_too_long_is_refused_and_the_others_go() {
+    for more in [r#", path: "/in/{k}""#, r#", headers: { X-Kind: "{k}" }"#] {
+        let (url, asked) = server(&["200 OK"]);
+        let mut output = output(&url, more);
+        output.write(&format!("{{\"k\":\"{}\"}}\n{{\"k\":\"good\"}}", "x".repeat(70_000)));
+        let Written::Refused(refused) = output.flush() else { panic!("one cannot be sent") };
+        assert_eq!(
+            refused.iter().map(|r| (r.index, r.kind)).collect::<Vec<_>>(),
+            [(0, "bad_target")]
+        );
+        assert_eq!(asked.recv().unwrap().1, b"{\"k\":\"good\"}\n");
+    }
+}
+
+#[test]
+fn an_event_that_the_encoder_refused_is_not_sent() {
+    for (more, expected) in
+        [("", "{\"a\":1}\n{\"b\":2}\n"), (", body: json_array", "[{\"a\":1},{\"b\":2}]")]
+    {
+        let (url, asked) = server(&["200 OK"]);
+        let mut output = output(&url, more);
+        output.write_parcel(&crate::frames_out::tests::parcel(&["{\"a\":1}\n", "", "{\"b\":2}\n"]));
+        assert_eq!(output.flush(), Written::Delivered);
+        assert_eq!(asked.recv().unwrap().1, expected.as_bytes());
+    }
+}
+
+#[test]
 fn a_server_that_is_busy_is_asked_again_when_it_says() {
     let (url, asked) = server(&["503 Busy\r\nRetry-After: 7", "200 OK"]);
     let mut output = output(&url, "");
@@ -163,5 +191,7 @@ fn settings_are_checked() {
     assert!(mistake("url: https://x/").contains("does not speak TLS"));
     assert!(mistake("url: localhost").contains("a scheme and a host"));
     assert!(mistake("url: 'http://x/', path: '{k}'").contains("begins with a slash"));
+    assert!(mistake("url: 'http://x/', path: '/a b'").contains("no path of a URL"));
     assert!(mistake("url: 'http://x/', headers: { 'a b': c }").contains("no name of a header"));
+    assert!(mistake("url: 'http://x/', headers: { Host: c }").contains("made by dpipe"));
 }
