@@ -5,6 +5,8 @@ mod bounds;
 mod connection;
 mod datagrams;
 mod server;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use address::{Listen, is_reachable_from_elsewhere};
 pub(crate) use bounds::{Bounds, Guests, Place};

@@ -111,7 +111,14 @@ impl Service {
                     let parts: [&[u8]; 4] =
                         [self.plugin.as_bytes(), context.node.as_bytes(), &id[0], &id[1]];
                     let id = StreamId::derive(&context.id_key, &parts);
-                    clients.spawn(self.serve(client, peer, place, id, &context)?);
+                    let name = peer.name.clone();
+                    match self.serve(client, peer, place, id, &context) {
+                        Ok(serving) => drop(clients.spawn(serving)),
+                        // It is counted already, and none of the others' affair.
+                        Err(error) => {
+                            tracing::debug!(input = %context.node, client = %name, %error, "a client is turned away");
+                        }
+                    }
                 }
             }
         }

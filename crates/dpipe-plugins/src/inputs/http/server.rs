@@ -67,8 +67,14 @@ pub(super) async fn run(
                 Ok(place) => {
                     number += 1;
                     let id = [start.to_le_bytes(), number.to_le_bytes()];
-                    let client = serve(server.clone(), client, peer, place, id)?;
-                    clients.spawn(client);
+                    let name = peer.name.clone();
+                    match serve(server.clone(), client, peer, place, id) {
+                        Ok(serving) => drop(clients.spawn(serving)),
+                        // It is counted already, and none of the others' affair.
+                        Err(error) => {
+                            tracing::debug!(input = %node, client = %name, %error, "a client is turned away");
+                        }
+                    }
                 }
                 Err(refusal) => door.skipped(refusal.reason(), 1),
             },

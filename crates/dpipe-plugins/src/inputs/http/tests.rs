@@ -136,6 +136,25 @@ async fn a_request_that_comes_again_under_its_key_is_taken_once() {
     assert_eq!(world.lines(), ["one", "two"]);
 }
 
+#[tokio::test]
+async fn a_client_that_has_no_tenant_is_left_out_and_no_other_notices() {
+    let world = InputWorld::new();
+    let config: Config = serde_json::from_str(r#"{"listen":"127.0.0.1:0"}"#).unwrap();
+    let listener = TcpListener::bind(config.listen).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acting = async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut client = socket.connect(address).await.unwrap();
+        assert!(matches!(client.read(&mut [0]).await, Ok(0) | Err(_)));
+        assert_eq!(post(address, "", "one\n").await.0, 200);
+        world.stop();
+    };
+    let context = crate::net::testing::refusing("127.0.0.2", world.context());
+    let (ended, ()) = tokio::join!(server::run(config, listener, context), acting);
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+}
+
 #[test]
 fn settings_are_checked() {
     let check = |settings: &str| {

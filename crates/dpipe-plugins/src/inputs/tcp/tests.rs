@@ -79,6 +79,27 @@ async fn a_client_that_announces_too_much_is_closed_and_no_other_notices() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_no_tenant_is_left_out_and_no_other_notices() {
+    let world = InputWorld::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (framing, bounds) = (Framing::Newline, Bounds::default());
+    let service = Service { plugin: "tcp", framing, bounds };
+    let acting = async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        assert!(is_closed(socket.connect(address).await.unwrap()).await);
+        let _good = send(address, b"one\n").await;
+        world.until(|world| world.lines().len() == 1).await;
+        world.stop();
+    };
+    let context = crate::net::testing::refusing("127.0.0.2", world.context());
+    let (ended, ()) = tokio::join!(service.run(listener, context), acting);
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert_eq!(world.skipped()["path_without_tenant"], 1);
+}
+
+#[tokio::test]
 async fn clients_beyond_the_bound_are_turned_away() {
     let world = InputWorld::new();
     let bounds = Bounds { connections_per_address_max: 1, ..Bounds::default() };
