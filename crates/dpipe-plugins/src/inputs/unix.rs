@@ -4,7 +4,7 @@
 //! file of another kind, is not touched. Nobody but the user of the process may connect, unless
 //! `mode:` says otherwise. The level is `memory`: a client learns nothing of what became of its
 //! events. Clients over a bound are disconnected and counted as with the input `tcp`. A datagram
-//! longer than the limit of a line is cut.
+//! longer than the limit of a line, or than 64 KiB, is cut.
 //!
 //! ```yaml
 //! type: unix

@@ -1,12 +1,11 @@
 //! Reading datagrams, each a frame: as many at a time as have come, and for each sender a stream.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dpipe_event::StreamId;
+use dpipe_event::{Buffer, StreamId};
 use dpipe_plugin::{
     BoxFuture, Chunk, Credit, Cut, Ended, InputContext, InputError, Part, Stream, StreamStart,
 };
@@ -50,6 +49,12 @@ impl DatagramSocket for UnixDatagram {
 
 /// No datagram of UDP is longer.
 const DATAGRAM_BYTES_MAX: usize = 64 << 10;
+/// `\r\n`.
+const LINE_END_BYTES_MAX: usize = 2;
+/// Datagrams that are taken at a time: small ones take more memory than they have bytes.
+const DATAGRAMS_MAX: usize = 1024;
+/// After a receive that failed without a datagram: the cause need not be over at once.
+const RECEIVE_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// Senders that are remembered; with more, all are forgotten and met again.
 const SENDERS_MAX: usize = 10_000;
 /// How often the system is asked what it threw away.
@@ -72,9 +77,10 @@ struct Sender {
 /// What was received at a time.
 #[derive(Default)]
 struct Received {
+    /// Without the line ends.
     parts: Vec<(Option<IpAddr>, Part)>,
-    /// The last one has filled what room there was for it.
-    is_cut: bool,
+    /// The last one is over the limit; it has so many bytes, if not more.
+    long: Option<usize>,
 }
 
 impl Datagrams {
@@ -106,7 +112,9 @@ impl Datagrams {
                 }
                 () = shutdown.given() => break,
             }
-            let longest = self.context.line_bytes_max.clamp(1, DATAGRAM_BYTES_MAX) + 1;
+            let limit = self.context.line_bytes_max.clamp(1, DATAGRAM_BYTES_MAX);
+            // One that fills this is over the limit even without a line end.
+            let longest = limit + LINE_END_BYTES_MAX + 1;
             let mut room = self.context.pool.room();
             room.resize(room.len().max(longest), 0);
             let credit = tokio::select! {
@@ -114,29 +122,42 @@ impl Datagrams {
                 () = shutdown.given() => break,
             };
             let mut filled = 0;
+            let mut failed = false;
             let mut received = Received::default();
-            while room.len() - filled >= longest && !received.is_cut {
+            while room.len() - filled >= longest
+                && received.parts.len() < DATAGRAMS_MAX
+                && received.long.is_none()
+            {
                 match socket.try_receive(&mut room[filled..filled + longest]) {
                     Ok((len, sender)) => {
-                        received.is_cut = len == longest;
                         let part = Part { start: filled as u32, len: len as u32 };
-                        received.parts.push((sender, trimmed(&room, part)));
-                        filled += len;
+                        let part = if len == longest { part } else { trimmed(&room, part) };
+                        received.long = Some(part.len as usize).filter(|len| *len > limit);
+                        received.parts.push((sender, part));
+                        // Even an empty one has a place of its own, from which its event's id is made.
+                        filled += len.max(1);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // An answer to something that nobody here sent, such as a port that is closed.
                     Err(error) => {
                         tracing::debug!(input = %self.context.node, %error, "a receive failed");
+                        failed = true;
                         break;
                     }
                 }
             }
             if received.parts.is_empty() {
                 self.context.pool.give_back(room);
+                if failed {
+                    tokio::select! {
+                        () = tokio::time::sleep(RECEIVE_PAUSE) => {}
+                        () = shutdown.given() => break,
+                    }
+                }
                 continue;
             }
             let buffer = self.context.pool.freeze(room, filled);
-            self.send(buffer, received, credit).await?;
+            self.send(buffer, received, limit, credit).await;
         }
         drop(socket);
         for sender in self.senders.values() {
@@ -147,54 +168,55 @@ impl Datagrams {
     }
 
     /// Sends what was received, a chunk for each sender; all of them hold the same credit.
-    async fn send(
-        &mut self,
-        buffer: dpipe_event::Buffer,
-        received: Received,
-        credit: Credit,
-    ) -> Result<(), InputError> {
-        let Received { mut parts, is_cut } = received;
-        let cut = is_cut.then(|| parts.pop()).flatten();
+    async fn send(&mut self, buffer: Buffer, received: Received, limit: usize, credit: Credit) {
+        let Received { mut parts, long } = received;
+        let cut = long.and_then(|len| Some((parts.pop()?, len)));
         // A stable sort: the order of a sender's datagrams holds.
         parts.sort_by_key(|(sender, _)| *sender);
         let credit = Arc::new(credit);
         let mut rest = &parts[..];
         while let Some(&(sender, _)) = rest.first() {
             let own = rest.iter().take_while(|(other, _)| *other == sender).count();
-            let cut = Cut::Parts(rest[..own].iter().map(|(_, part)| *part).collect());
-            self.give(sender, buffer.clone(), cut, &credit).await?;
-            rest = &rest[own..];
+            let (own, others) = rest.split_at(own);
+            let (buffer, cut) = match own.len() == parts.len() && cut.is_none() {
+                true => (buffer.clone(), own.iter().map(|(_, part)| *part).collect()),
+                false => copied(&buffer, own),
+            };
+            self.give(sender, buffer, Cut::Parts(cut), &credit).await;
+            rest = others;
         }
-        if let Some((sender, part)) = cut {
+        if let Some(((sender, part), len)) = cut {
             let start = part.start as usize;
-            // The last byte shows that there was more; how much, nobody knows.
-            let kept = buffer[start..start + part.len as usize - 1].to_vec();
-            self.give(sender, kept.into(), Cut::Long(part.len as usize), &credit).await?;
+            let kept = buffer[start..start + limit].to_vec();
+            self.give(sender, kept.into(), Cut::Long(len), &credit).await;
         }
-        Ok(())
     }
 
     async fn give(
         &mut self,
         sender: Option<IpAddr>,
-        buffer: dpipe_event::Buffer,
+        buffer: Buffer,
         cut: Cut,
         credit: &Arc<Credit>,
-    ) -> Result<(), InputError> {
+    ) {
         if self.senders.len() >= SENDERS_MAX && !self.senders.contains_key(&sender) {
             self.senders.clear();
         }
         if !self.senders.contains_key(&sender) {
-            let stream = self.open(sender)?;
-            self.senders.insert(sender, Sender { stream, position: 0 });
+            match self.open(sender) {
+                Ok(stream) => drop(self.senders.insert(sender, Sender { stream, position: 0 })),
+                // It is counted already, and none of the others' affair.
+                Err(error) => {
+                    tracing::debug!(input = %self.context.node, %error, "a sender is left out");
+                    return;
+                }
+            }
         }
-        let Entry::Occupied(mut known) = self.senders.entry(sender) else { return Ok(()) };
-        let Sender { stream, position } = known.get_mut();
+        let Some(Sender { stream, position }) = self.senders.get_mut(&sender) else { return };
         let offset = *position;
         *position += buffer.len() as u64;
         let chunk = Chunk { buffer, offset, end: *position, cut };
         stream.send(chunk, Credit::holding(Box::new(credit.clone()))).await;
-        Ok(())
     }
 
     fn open(&mut self, sender: Option<IpAddr>) -> Result<Arc<dyn Stream>, InputError> {
@@ -206,6 +228,21 @@ impl Datagrams {
         let host = sender.map(|sender| sender.to_string()).unwrap_or_default();
         self.context.door.open(StreamStart { file: host.clone(), host, id, position: 0 })
     }
+}
+
+/// The datagrams of one sender among others, in a buffer of their own: the books count a buffer by
+/// its bytes.
+fn copied(buffer: &[u8], parts: &[(Option<IpAddr>, Part)]) -> (Buffer, Arc<[Part]>) {
+    let len = parts.iter().map(|(_, part)| part.len as usize + 1).sum();
+    let mut bytes = Vec::with_capacity(len);
+    let moved = |(_, part): &(Option<IpAddr>, Part)| {
+        let (from, start) = (part.start as usize, bytes.len() as u32);
+        bytes.extend_from_slice(&buffer[from..from + part.len as usize]);
+        bytes.push(b'\n');
+        Part { start, ..*part }
+    };
+    let parts = parts.iter().map(moved).collect();
+    (bytes.into(), parts)
 }
 
 /// A datagram without the line end that many senders put there.
