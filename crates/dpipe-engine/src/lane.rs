@@ -45,8 +45,6 @@ struct Decoded {
     blank: u64,
     /// Events that live, but that something was odd about.
     flagged: Tally,
-    /// Events that have a key twice in an object.
-    with_key_twice: u64,
 }
 
 impl Lane {
@@ -127,7 +125,6 @@ impl Lane {
             for (what, n) in &decoded.flagged {
                 count(&mut terms.flagged, what, *n);
             }
-            count(&mut terms.flagged, "duplicate_key", decoded.with_key_twice);
             for (kind, frames) in &decoded.refused {
                 count(&mut terms.dead, kind, *frames);
             }
@@ -190,7 +187,6 @@ impl Lane {
             }
         }
         decoded.flagged.extend_from_slice(self.builder.flagged());
-        decoded.with_key_twice = self.builder.with_key_twice();
         (self.builder.finish(stream.origin.clone(), tag), decoded)
     }
 

@@ -18,6 +18,9 @@ use crate::json::{Hint, JsonError, JsonErrorKind, Limits, Node, Scanner};
 use crate::overlay::{self, Own};
 use crate::{Buffer, Origin, RecordWriter, Timestamp};
 
+/// An event is flagged so if an object of its body has a key twice, of which the last one counts.
+const KEY_TWICE: &str = "duplicate_key";
+
 /// Events of one origin under one tag.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -36,16 +39,18 @@ pub(crate) struct Source {
     pub(crate) tape: Vec<Node>,
     /// Where keys were found last, by the hash of the path to them. Events of one stream are
     /// alike, so they are kept for each batch. What shares an entry is a little slower for it.
-    hints: [Hint; HINTS],
+    hints: Box<[Hint]>,
 }
 
-/// Enough for the fields of a pipeline to have one each, mostly; 1 KiB a batch.
+/// Enough for the fields of a pipeline to have one each, mostly; 1 KiB a batch, if that has a few
+/// events.
 const HINTS: usize = 512;
+const HINTED_EVENTS_MIN: usize = 16;
 
 impl Source {
     #[inline]
-    pub(crate) fn hint(&self, hash: u32) -> &Hint {
-        &self.hints[hash as usize % HINTS]
+    pub(crate) fn hint(&self, hash: u32) -> Option<&Hint> {
+        self.hints.get(hash as usize % HINTS)
     }
 }
 
@@ -309,6 +314,7 @@ impl Batch {
     pub fn memory_bytes(&self) -> usize {
         self.source.buffer.len()
             + self.source.tape.len() * size_of::<Node>()
+            + size_of_val(&*self.source.hints)
             + self.slots.len() * size_of::<Slot>()
             + self.own.memory_bytes()
     }
@@ -326,7 +332,6 @@ pub struct Builder {
     own: Own,
     scanner: Scanner,
     flagged: Vec<(&'static str, u64)>,
-    with_key_twice: u64,
 }
 
 impl Builder {
@@ -342,7 +347,6 @@ impl Builder {
             own: Own::default(),
             scanner: Scanner::default(),
             flagged: Vec::new(),
-            with_key_twice: 0,
         }
     }
 
@@ -355,14 +359,6 @@ impl Builder {
         self.slots.clear();
         self.own = Own::default();
         self.flagged.clear();
-        self.with_key_twice = 0;
-    }
-
-    /// The number of events so far that have a key twice in an object of their body. They are as
-    /// they were read; of such a key the last one counts.
-    #[must_use]
-    pub fn with_key_twice(&self) -> u64 {
-        self.with_key_twice
     }
 
     /// When the bytes were read: the event time of whatever carries none.
@@ -418,7 +414,7 @@ impl Builder {
         let first = self.tape.len();
         let at = frame.start as usize;
         let buffer = &self.buffer;
-        let twice =
+        let has_key_twice =
             self.scanner.scan(buffer, at + body.start, at + body.end, limits, &mut self.tape)?;
         let root = self.tape[first];
         if buffer[at + body.start + root.value_at()] != b'{' {
@@ -426,7 +422,9 @@ impl Builder {
             let kind = JsonErrorKind::Expected("an object");
             return Err(JsonError { kind, at: root.value_at() as u32 });
         }
-        self.with_key_twice += u64::from(twice);
+        if has_key_twice {
+            self.flag(KEY_TWICE);
+        }
         Ok(self.push(frame, body.start, body.len(), BodyKind::Json, first))
     }
 
@@ -475,7 +473,9 @@ impl Builder {
         tape: std::ops::Range<u32>,
     ) -> Draft<'_> {
         let nodes = &self.own.tape[tape.start as usize..tape.end as usize];
-        self.with_key_twice += u64::from(nodes.iter().any(Node::has_key_twice));
+        if nodes.iter().any(Node::has_key_twice) {
+            self.flag(KEY_TWICE);
+        }
         let draft = self.push(frame, 0, 0, BodyKind::Json, 0);
         let slot = &mut *draft.slot;
         (slot.body, slot.body_len) = (body, body_len);
@@ -524,10 +524,11 @@ impl Builder {
         let room = |used: usize| used + used / 8;
         let tape = Vec::with_capacity(room(self.tape.len()));
         let slots = Vec::with_capacity(room(self.slots.len()));
+        let hints = if self.slots.len() < HINTED_EVENTS_MIN { 0 } else { HINTS };
         let source = Source {
             buffer: std::mem::replace(&mut self.buffer, Buffer::from(Vec::new())),
             tape: std::mem::replace(&mut self.tape, tape),
-            hints: [const { Hint::new() }; HINTS],
+            hints: (0..hints).map(|_| Hint::new()).collect(),
         };
         Batch {
             origin,

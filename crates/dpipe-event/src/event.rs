@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::batch::{Batch, BodyKind, Slot};
 use crate::json::{self, Node};
 use crate::overlay::{self, Doc, Op};
-use crate::path::{Member, Step};
+use crate::path::Step;
 use crate::{EventId, Meta, Origin, Path, Record, Segment, Text, Timestamp, Value};
 
 /// The field that the text of an event without structure is read as.
@@ -298,7 +298,7 @@ impl<'a> EventRef<'a> {
             let rest = steps.len() - depth - 1;
             if edits != overlay::NONE
                 && let Step::Key(member) = step
-                && let Some((edit, _)) = own.inserted(edits, node, member)
+                && let Some((edit, _)) = own.inserted(edits, node, &member.json_key)
             {
                 return Place::Edited { edit, rest };
             }
@@ -320,9 +320,10 @@ impl<'a> EventRef<'a> {
     #[inline]
     fn child(&self, doc: Doc<'_>, node: u32, step: &Step) -> Option<u32> {
         match step {
-            Step::Key(Member { key, hash, .. }) => {
-                json::find(doc.tape, doc.bytes, node, key, self.batch.source.hint(*hash))
-            }
+            Step::Key(member) => match self.batch.source.hint(member.hash) {
+                Some(hint) => json::find(doc.tape, doc.bytes, node, member.key(), hint),
+                None => json::find_key(doc.tape, doc.bytes, node, member.key()),
+            },
             Step::Index(index) if !doc.is_object(node) => {
                 json::element(doc.tape, node, *index as usize)
             }
@@ -387,7 +388,7 @@ impl EventMut<'_> {
             let last = depth + 1 == steps.len();
             let head = self.as_ref().slot.edits;
             if let Step::Key(member) = step
-                && let Some((edit, _)) = self.batch.own.inserted(head, node, member)
+                && let Some((edit, _)) = self.batch.own.inserted(head, node, &member.json_key)
             {
                 if !last {
                     return Err(BelowAnEdit);
@@ -402,7 +403,7 @@ impl EventMut<'_> {
                     return Ok(false);
                 }
                 let slot = &mut self.batch.slots[self.index];
-                self.batch.own.insert(&mut slot.edits, node, member, |out| {
+                self.batch.own.insert(&mut slot.edits, node, &member.json_key, |out| {
                     write_nested(&steps[depth + 1..], value, out);
                 });
                 return Ok(true);
@@ -419,7 +420,9 @@ impl EventMut<'_> {
                 return Ok(true);
             }
             if last {
-                self.drop_duplicates(node, step, child);
+                if let Step::Key(member) = step {
+                    self.drop_duplicates(node, member.text(), child);
+                }
                 self.record(child, Op::Replace, |out| value.write_json(out));
                 return Ok(true);
             }
@@ -430,14 +433,41 @@ impl EventMut<'_> {
 
     /// Sets the members of a record: on the body itself, or as the object at `into`. Those that are
     /// there already are replaced. Returns whether it could; see [`EventMut::set`].
-    pub fn merge(&mut self, record: &mut Record, into: Option<&Path>) -> bool {
+    pub fn merge(&mut self, record: &Record, into: Option<&Path>) -> bool {
         if let Some(path) = into {
             return self.set(path, NewValue::Json(record.json()));
         }
         self.make_json();
-        let mut done = true;
-        record.each_member(|path, value| done &= self.set(path, NewValue::Json(value)));
-        done
+        let mut key = Vec::new();
+        for (name, value) in record.members() {
+            key.clear();
+            key.push(b'"');
+            key.extend_from_slice(name);
+            key.extend_from_slice(b"\":");
+            self.set_member(&key, value);
+        }
+        true
+    }
+
+    /// Gives the member with this JSON key (`"key":`) of the body a value.
+    fn set_member(&mut self, json_key: &[u8], json: &[u8]) {
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(json);
+        let head = self.as_ref().slot.edits;
+        if let Some((edit, _)) = self.batch.own.inserted(head, 0, json_key) {
+            return self.batch.own.overwrite(edit, write);
+        }
+        let key = json::unescape(&json_key[1..json_key.len() - 2]);
+        let doc = self.as_ref().doc();
+        let Some(child) = json::find_key(doc.tape, doc.bytes, 0, json::Key::new(&key)) else {
+            let slot = &mut self.batch.slots[self.index];
+            return self.batch.own.insert(&mut slot.edits, 0, json_key, write);
+        };
+        self.drop_duplicates(0, &key, child);
+        match self.batch.own.on_node(head, child) {
+            Some((edit, _)) => self.batch.own.overwrite(edit, write),
+            // Edits below the member end with it: the newest one counts.
+            None => self.record(child, Op::Replace, write),
+        }
     }
 
     /// Removes the field at a path (every copy of it, if the key stands there twice); returns
@@ -465,7 +495,7 @@ impl EventMut<'_> {
             let last = depth + 1 == steps.len();
             let mut head = self.as_ref().slot.edits;
             if let Step::Key(member) = step
-                && let Some((edit, _)) = self.batch.own.inserted(head, node, member)
+                && let Some((edit, _)) = self.batch.own.inserted(head, node, &member.json_key)
             {
                 if !last {
                     return Err(BelowAnEdit);
@@ -487,7 +517,9 @@ impl EventMut<'_> {
                 };
             }
             if last {
-                self.drop_duplicates(node, step, child);
+                if let Step::Key(member) = step {
+                    self.drop_duplicates(node, member.text(), child);
+                }
                 self.record(child, Op::Remove, |_| {});
                 return Ok(true);
             }
@@ -521,7 +553,8 @@ impl EventMut<'_> {
     /// # Errors
     /// If it is not one JSON object; the event is as it was then.
     pub fn set_body(&mut self, json: &[u8]) -> Result<(), crate::JsonError> {
-        let (body, tape) = self.batch.own.make_body(json)?;
+        let others = self.batch.len() - 1;
+        let (body, tape) = self.batch.own.make_body(json, others)?;
         let slot = self.slot();
         (slot.body, slot.body_len) = (body, json.len() as u32);
         (slot.tape, slot.tape_len) = (tape.start, tape.end - tape.start);
@@ -575,8 +608,7 @@ impl EventMut<'_> {
     }
 
     /// Removes the earlier copies of a key of an object, if it stands there more than once.
-    fn drop_duplicates(&mut self, object: u32, step: &Step, last: u32) {
-        let Step::Key(member) = step else { return };
+    fn drop_duplicates(&mut self, object: u32, key: &[u8], last: u32) {
         if !self.as_ref().doc().tape[object as usize].has_key_twice() {
             return;
         }
@@ -584,7 +616,7 @@ impl EventMut<'_> {
         while child < last {
             let doc = self.as_ref().doc();
             let next = doc.tape[child as usize].next;
-            if doc.key_is(child, member.key.text()) {
+            if doc.key_is(child, key) {
                 self.record(child, Op::Remove, |_| {});
             }
             child = next;

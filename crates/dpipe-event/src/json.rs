@@ -30,7 +30,7 @@ mod tests;
 pub use error::{JsonError, JsonErrorKind};
 pub use text::write_escaped;
 
-pub(crate) use find::{Hint, Key, element, find};
+pub(crate) use find::{Hint, Key, KeyStart, element, find, find_key};
 pub(crate) use number::is_json_number;
 pub(crate) use text::unescape;
 
@@ -60,7 +60,7 @@ impl Node {
     /// Set on a key or a string that contains a backslash.
     pub(crate) const ESCAPED: u32 = 1 << 31;
     /// Set on an object that has a key twice.
-    pub(crate) const TWICE: u32 = 1 << 30;
+    pub(super) const TWICE: u32 = 1 << 30;
     const POSITION: u32 = Self::TWICE - 1;
 
     /// Where the key starts, without the flag.
@@ -73,6 +73,11 @@ impl Node {
     #[inline]
     pub(crate) fn value_at(&self) -> usize {
         (self.value & Self::POSITION) as usize
+    }
+
+    #[cfg(test)]
+    fn unmark_key_twice(&mut self) {
+        self.value &= !Self::TWICE;
     }
 
     /// Whether it is an object that has a key twice.
@@ -134,6 +139,11 @@ impl Default for Scanner {
 impl Scanner {
     fn with_steps(steps: Steps) -> Self {
         Self { marks: Marks::default(), padded: Vec::new(), keys: Box::default(), steps }
+    }
+
+    /// Marks the objects of a document that have a key twice. For those that were not scanned.
+    pub(crate) fn mark_keys_twice(&mut self, document: &[u8], tape: &mut [Node]) {
+        self.keys.look_through(document, tape);
     }
 
     /// Validates the document `bytes[start..end]` and appends its nodes to `tape`: the root first,

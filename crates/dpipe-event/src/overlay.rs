@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use crate::RecordWriter;
 use crate::json::{JsonError, Limits, Node, Scanner, unescape};
-use crate::path::Member;
 
 /// The end of a chain of edits.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -87,14 +86,21 @@ impl Own {
         RecordWriter::begin(&mut self.bytes, &mut self.tape, scanner)
     }
 
-    /// Adds a whole body that was made inside dpipe.
-    pub(crate) fn make_body(&mut self, json: &[u8]) -> Result<(u32, Range<u32>), JsonError> {
-        /// A batch may wait long, so what was needed for a longer body is not kept with it.
+    /// Adds a whole body that was made inside dpipe. There are `others` events in the batch that may
+    /// need the same.
+    pub(crate) fn make_body(
+        &mut self,
+        json: &[u8],
+        others: usize,
+    ) -> Result<(u32, Range<u32>), JsonError> {
+        /// A batch may wait long, so what was needed for a longer body is not kept with it, nor
+        /// what is as large as a small batch.
         const KEPT_LEN_MAX: usize = 4096;
+        const KEPT_OTHERS_MIN: usize = 16;
 
         let mut scanner = self.spare.0.take().unwrap_or_default();
         let body = self.add_body(json, &mut scanner, &OWN_LIMITS);
-        if json.len() <= KEPT_LEN_MAX {
+        if json.len() <= KEPT_LEN_MAX && others >= KEPT_OTHERS_MIN {
             self.spare.0 = Some(scanner);
         }
         body
@@ -127,12 +133,12 @@ impl Own {
 
     /// The edit that added this member to the object `node`, if one did.
     #[inline]
-    pub(crate) fn inserted(&self, head: u32, node: u32, member: &Member) -> Option<(u32, &Edit)> {
-        if !self.may_have(head, trace_of(member.hash)) {
+    pub(crate) fn inserted(&self, head: u32, node: u32, json_key: &[u8]) -> Option<(u32, &Edit)> {
+        if !self.may_have(head, trace_of_member(node, json_key)) {
             return None;
         }
         self.chain(head).find(|(_, edit)| {
-            edit.op == Op::Insert && edit.node == node && *self.key(edit) == *member.json_key
+            edit.op == Op::Insert && edit.node == node && self.key(edit) == json_key
         })
     }
 
@@ -170,11 +176,11 @@ impl Own {
         &mut self,
         head: &mut u32,
         node: u32,
-        member: &Member,
+        json_key: &[u8],
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        let edit = Edit::new(node, Op::Insert, trace_of(member.hash));
-        self.push(head, edit, &member.json_key, write);
+        let edit = Edit::new(node, Op::Insert, trace_of_member(node, json_key));
+        self.push(head, edit, json_key, write);
     }
 
     fn push(
@@ -256,10 +262,17 @@ impl Edit {
     }
 }
 
-/// The bit of a node, or of the hash of a member.
+/// The bit of a node.
 #[inline]
-fn trace_of(number: u32) -> u64 {
-    1 << (number % 64)
+fn trace_of(node: u32) -> u64 {
+    1 << (node % 64)
+}
+
+/// The bit of a member that the object `node` does not have yet, by its `"key":`.
+#[inline]
+fn trace_of_member(node: u32, json_key: &[u8]) -> u64 {
+    let [.., last, _, _] = json_key else { return 0 };
+    trace_of(node + 7 * json_key.len() as u32 + u32::from(*last))
 }
 
 /// A parsed document: its bytes and its nodes.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::Meta;
-use crate::json::Key;
+use crate::json::{Key, KeyStart};
 
 /// One step down into a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,11 +34,24 @@ pub(crate) enum Step {
 /// A member of an object, to look for or to write.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
-    pub(crate) key: Key,
+    key: Box<[u8]>,
+    start: KeyStart,
     /// `"key":`, escaped as JSON.
     pub(crate) json_key: Box<[u8]>,
     /// A hash of the path up to here: equal ways down have equal ones.
     pub(crate) hash: u32,
+}
+
+impl Member {
+    #[inline]
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key::prepared(&self.key, self.start)
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.key
+    }
 }
 
 impl Step {
@@ -150,12 +163,6 @@ impl Path {
         &self.steps
     }
 
-    /// The path of a field of the body itself, whatever it is called.
-    pub(crate) fn of_key(key: &str) -> Path {
-        let segments = [Segment::Key(key.into())];
-        Path { steps: steps(&segments), segments: segments.into(), meta: None }
-    }
-
     /// The metadata that this path names, if it names any. A body field of the same name is
     /// reached by quoting it: `"_time"`.
     #[must_use]
@@ -175,7 +182,8 @@ fn steps(segments: &[Segment]) -> Box<[Step]> {
                 crate::json::write_escaped(&mut json_key, key.as_bytes());
                 json_key.extend_from_slice(b"\":");
                 Step::Key(Member {
-                    key: Key::new(key),
+                    key: key.as_bytes().into(),
+                    start: KeyStart::of(key.as_bytes()),
                     json_key: json_key.into(),
                     hash: hasher.finish() as u32,
                 })

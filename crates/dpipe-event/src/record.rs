@@ -5,7 +5,6 @@
 //! writes through a [`RecordWriter`], which keeps the two in step and can only make valid JSON.
 
 use crate::Entries;
-use crate::Path;
 use crate::json::{self, JsonError, JsonErrorKind, Limits, Node, Scanner, is_json_number};
 
 /// A body in the making: one JSON object.
@@ -14,9 +13,6 @@ pub struct Record {
     bytes: Vec<u8>,
     tape: Vec<Node>,
     scanner: Scanner,
-    /// The paths of the members, by their keys as they are written: those of the last event are
-    /// mostly those of the next.
-    paths: Vec<(Box<[u8]>, Path)>,
 }
 
 /// Writes the members of an object, in order. A key that is written twice stands there twice, and
@@ -86,24 +82,16 @@ impl Record {
         Entries::over(if self.bytes.is_empty() { b"{}" } else { &self.bytes })
     }
 
-    /// Calls `act` with the path and the JSON of each member, in order.
-    pub(crate) fn each_member(&mut self, mut act: impl FnMut(&Path, &[u8])) {
+    /// Its members: the key as it stands between its quotes, and the value's JSON.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let end = self.tape.first().map_or(0, |root| root.next);
-        let (mut at, mut place) = (1, 0);
-        while let Some(node) = self.tape.get(at as usize).filter(|_| at < end) {
-            let key = node.raw_key(&self.bytes);
-            match self.paths.get(place) {
-                Some((known, _)) if **known == *key => {}
-                _ => {
-                    let text = json::unescape(key);
-                    let path = Path::of_key(&String::from_utf8_lossy(&text));
-                    self.paths.truncate(place);
-                    self.paths.push((key.into(), path));
-                }
-            }
-            act(&self.paths[place].1, &self.bytes[node.value_at()..node.end as usize]);
-            (at, place) = (node.next, place + 1);
-        }
+        let mut at = 1;
+        std::iter::from_fn(move || {
+            let node = self.tape.get(at as usize).filter(|_| at < end)?;
+            at = node.next;
+            let value = &self.bytes[node.value_at()..node.end as usize];
+            Some((node.raw_key(&self.bytes), value))
+        })
     }
 }
 
@@ -121,13 +109,14 @@ impl<'a> RecordWriter<'a> {
     }
 
     /// Closes it; returns where it starts in the bytes, and its nodes.
-    pub(crate) fn end(mut self) -> (u32, std::ops::Range<u32>) {
+    pub(crate) fn end(self) -> (u32, std::ops::Range<u32>) {
         self.bytes.push(b'}');
         let nodes = self.first as u32..self.tape.len() as u32;
         let root = &mut self.tape[self.first];
         root.end = (self.bytes.len() - self.start) as u32;
         root.next = nodes.end - nodes.start;
-        self.mark_if_twice(self.first);
+        let nodes_written = &mut self.tape[self.first..];
+        self.scanner.mark_keys_twice(&self.bytes[self.start..], nodes_written);
         (self.start as u32, nodes)
     }
 
@@ -345,38 +334,6 @@ impl<'a> RecordWriter<'a> {
         self.bytes.push(close);
         let (end, next) = (self.bytes.len() - self.start, self.tape.len() - self.first);
         (self.tape[own].end, self.tape[own].next) = (end as u32, next as u32);
-        if open == b'{' {
-            self.mark_if_twice(own);
-        }
-    }
-
-    /// Notes on an object whether it has a key twice. Keys are few and short: those that a word of
-    /// 64 bits cannot tell from all before them are compared one by one.
-    fn mark_if_twice(&mut self, object: usize) {
-        let bytes = &self.bytes[self.start..];
-        let nodes = &self.tape[object + 1..];
-        let base = (object - self.first) as u32 + 1;
-        let key = |node: &Node| json::unescape(node.raw_key(bytes));
-        let (mut seen, mut at) = (0u64, 0);
-        while let Some(node) = nodes.get(at) {
-            let own = key(node);
-            let first = own.iter().take(8).fold(own.len() as u64, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            });
-            let bit = 1 << (first >> 58);
-            if seen & bit != 0 {
-                let mut before = 0;
-                while before < at {
-                    if key(&nodes[before]) == own {
-                        self.tape[object].value |= Node::TWICE;
-                        return;
-                    }
-                    before = (nodes[before].next - base) as usize;
-                }
-            }
-            seen |= bit;
-            at = (node.next - base) as usize;
-        }
     }
 
     fn value(&mut self, key: u32, json: &[u8], limits: &Limits) -> Result<(), JsonError> {

@@ -24,8 +24,8 @@ pub(crate) const REGISTRY: Registry = Registry {
     outputs: &[Entry::output::<Collect>("//! Collects what it gets.")],
 };
 
-/// Sends `count` lines `{"n":i}` in chunks, from where it stood; `files` of them at once. Some may
-/// be broken, some may have the key twice.
+/// Sends `count` lines `{"n":i}` in chunks, from where it stood; `files` of them at once. Some may be
+/// broken, some may have the key twice.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Lines {

@@ -32,7 +32,13 @@ impl Hint {
 /// The member of the object `node` that has `key`; none if it is no object. Of duplicates the last
 /// one counts.
 #[inline]
-pub(crate) fn find(tape: &[Node], bytes: &[u8], node: u32, key: &Key, hint: &Hint) -> Option<u32> {
+pub(crate) fn find(
+    tape: &[Node],
+    bytes: &[u8],
+    node: u32,
+    key: Key<'_>,
+    hint: &Hint,
+) -> Option<u32> {
     let object = tape.get(node as usize)?;
     if !object.has_key_twice()
         && let Some((at, member)) = children(tape, node).nth(hint.get())
@@ -40,19 +46,24 @@ pub(crate) fn find(tape: &[Node], bytes: &[u8], node: u32, key: &Key, hint: &Hin
     {
         return Some(at);
     }
-    search(tape, bytes, node, key, hint)
+    let (place, at) = search(tape, bytes, node, key)?;
+    hint.set(place);
+    Some(at)
 }
 
-/// The same, without a hint that helps.
-fn search(tape: &[Node], bytes: &[u8], node: u32, key: &Key, hint: &Hint) -> Option<u32> {
+/// The same, without a hint.
+pub(crate) fn find_key(tape: &[Node], bytes: &[u8], node: u32, key: Key<'_>) -> Option<u32> {
+    search(tape, bytes, node, key).map(|(_, at)| at)
+}
+
+/// The same: which child it is, and its node.
+fn search(tape: &[Node], bytes: &[u8], node: u32, key: Key<'_>) -> Option<(usize, u32)> {
     let mut members = children(tape, node).enumerate();
     let mut found = members.find(|(_, (_, member))| key.is_of(member, bytes))?;
     if tape[node as usize].has_key_twice() {
         found = members.filter(|(_, (_, member))| key.is_of(member, bytes)).last().unwrap_or(found);
-    } else {
-        hint.set(found.0);
     }
-    Some(found.1.0)
+    Some((found.0, found.1.0))
 }
 
 /// The child of the array `node` at `place`, counted from 0.
@@ -109,43 +120,56 @@ impl Node {
     }
 }
 
-/// A key to compare with: it and the quote that follows it, the first 8 bytes of that as a word.
-#[derive(Clone, Debug)]
-pub(crate) struct Key {
-    text: Box<[u8]>,
+/// A key to compare with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'a> {
+    text: &'a [u8],
+    start: KeyStart,
+}
+
+/// The first 8 bytes of a key and the quote that follows it, as a word, and which of them there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyStart {
     word: u64,
     mask: u64,
 }
 
-impl Key {
-    pub(crate) fn new(text: &str) -> Self {
-        let (len, text) = (text.len(), Box::from(text.as_bytes()));
-        if memchr::memchr(b'"', &text).is_some() {
+impl KeyStart {
+    pub(crate) fn of(key: &[u8]) -> Self {
+        if memchr::memchr(b'"', key).is_some() {
             // A key that contains a quote is none without escapes; nor does any contain NUL.
-            return Self { text, word: 0, mask: u64::MAX };
+            return KeyStart { word: 0, mask: u64::MAX };
         }
         let mut start = [0; 8];
-        start.iter_mut().zip(text.iter().chain(b"\"")).for_each(|(to, from)| *to = *from);
-        let word = u64::from_le_bytes(start);
-        Self { text, word, mask: u64::MAX >> (8 * 7usize.saturating_sub(len)) }
+        start.iter_mut().zip(key.iter().chain(b"\"")).for_each(|(to, from)| *to = *from);
+        let mask = u64::MAX >> (8 * 7usize.saturating_sub(key.len()));
+        KeyStart { word: u64::from_le_bytes(start), mask }
+    }
+}
+
+impl<'a> Key<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Key { text, start: KeyStart::of(text) }
     }
 
-    pub(crate) fn text(&self) -> &[u8] {
-        &self.text
+    /// A key whose start was prepared.
+    #[inline]
+    pub(crate) fn prepared(text: &'a [u8], start: KeyStart) -> Self {
+        Key { text, start }
     }
 
     #[inline(always)]
     fn is_of(&self, node: &Node, bytes: &[u8]) -> bool {
         // The flag makes the start of an escaped key lie far outside of any document. An element
         // of an array has no key, and says 0.
-        let start = node.key as usize;
-        match bytes.get(start..start + 8).and_then(|word| word.first_chunk()) {
+        let at = node.key as usize;
+        match bytes.get(at..at + 8).and_then(|word| word.first_chunk()) {
             Some(word) => {
-                (u64::from_le_bytes(*word) ^ self.word) & self.mask == 0
-                    && start != 0
-                    && (self.text.len() < 8 || is_at(bytes, start, &self.text))
+                (u64::from_le_bytes(*word) ^ self.start.word) & self.start.mask == 0
+                    && at != 0
+                    && (self.text.len() < 8 || is_at(bytes, at, self.text))
             }
-            None => is_unusual(node, bytes, &self.text),
+            None => is_unusual(node, bytes, self.text),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use super::Node;
 use super::find::{children, is_at};
 use super::index::Simd;
+use super::portable::Portable;
 use super::text::unescape;
 
 /// Bytes that are readable before a document, which the last word of its first key may take.
@@ -82,7 +83,7 @@ impl Keys {
     }
 
     /// The place of a key that starts behind the quote at `open` and ends before the quote at
-    /// `close`, in an object that is told by its node from the others of the document.
+    /// `close`, in an object that is told by its number from the others of the document.
     ///
     /// # Safety
     /// `open < close`, and [`WORD`] bytes are readable before `text` and from `open`.
@@ -94,8 +95,6 @@ impl Keys {
         close: u32,
         object: u32,
     ) -> usize {
-        // With the opening quote, so that no length is 0.
-        let len = close - open;
         // SAFETY: the caller's promise, and `close` is not before `text`.
         let (first, last) = unsafe {
             let first = text.add(open as usize).cast::<u64>().read_unaligned();
@@ -103,6 +102,16 @@ impl Keys {
             (u64::from_le(first), u64::from_le(last))
         };
         // SAFETY: the caller is compiled for `S`.
+        unsafe { self.place_of::<S>(first, last, close - open, object) }
+    }
+
+    /// The place of a key by the first word and the last of its text with the quote before it.
+    ///
+    /// # Safety
+    /// The processor has what `S` needs.
+    #[inline(always)]
+    unsafe fn place_of<S: Simd>(&self, first: u64, last: u64, len: u32, object: u32) -> usize {
+        // SAFETY: the caller's promise.
         let first = unsafe { S::low_bytes(first, len) };
         // Of a short key, the same bytes; of a longer one, those at its end, as many as there are
         // beyond a multiple of eight. So each of up to 15 bytes counts, and most of others.
@@ -111,16 +120,38 @@ impl Keys {
         (digest.wrapping_mul(self.multiplier) >> (64 - PLACE_BITS)) as usize
     }
 
-    /// The place of a key that has escapes: that of its text.
+    /// The same for a key that lies anywhere: its text with the quote before it.
+    ///
+    /// # Safety
+    /// The processor has what `S` needs.
+    #[inline]
+    unsafe fn place_anywhere<S: Simd>(&self, quoted: &[u8], object: u32) -> usize {
+        let (mut first, mut last) = ([0; WORD], [0; WORD]);
+        if let (Some(start), Some(end)) = (quoted.first_chunk(), quoted.last_chunk()) {
+            (first, last) = (*start, *end);
+        } else {
+            first[..quoted.len()].copy_from_slice(quoted);
+            last[WORD - quoted.len()..].copy_from_slice(quoted);
+        }
+        let (first, last) = (u64::from_le_bytes(first), u64::from_le_bytes(last));
+        // SAFETY: the caller's promise.
+        unsafe { self.place_of::<S>(first, last, quoted.len() as u32, object) }
+    }
+
+    /// The place of a key that has escapes, given as in a node: that of its text.
+    ///
+    /// # Safety
+    /// The processor has what `S` needs.
     #[cold]
-    pub(super) fn place_of_text<S: Simd>(&self, text: &[u8], object: u32) -> usize {
-        let mut padded = vec![0; WORD];
-        padded.push(b'"');
-        padded.extend_from_slice(text);
-        let close = padded.len();
-        padded.resize(close + WORD, 0);
-        // SAFETY: a word before the quote, and one behind the text.
-        unsafe { self.place::<S>(padded.as_ptr(), WORD as u32, close as u32, object) }
+    pub(super) unsafe fn place_of_escaped<S: Simd>(
+        &self,
+        document: &[u8],
+        key: u32,
+        object: u32,
+    ) -> usize {
+        let quoted = [b"\"", &*text_of(document, key)].concat();
+        // SAFETY: the caller's promise.
+        unsafe { self.place_anywhere::<S>(&quoted, object) }
     }
 
     /// Gives a place to a node of this document; false if it is taken already.
@@ -136,8 +167,8 @@ impl Keys {
         is_free
     }
 
-    /// Finds a place for a key, given as in a node, whose own is taken. `nodes` are those of the
-    /// document so far, `object` among them; the next one has the key.
+    /// Finds a place for a key, given as in a node, whose own is taken. It is that of the node `node`;
+    /// `nodes` are those before it, `object` among them.
     #[cold]
     #[inline(never)]
     pub(super) fn settle(
@@ -146,7 +177,7 @@ impl Keys {
         document: &[u8],
         nodes: &mut [Node],
         object: usize,
-        key: u32,
+        (node, key): (u32, u32),
     ) {
         let text = text_of(document, key);
         while self.places[place] >= self.base {
@@ -164,7 +195,7 @@ impl Keys {
             self.steps -= 1;
             place = (place + 1) % PLACES;
         }
-        self.places[place] = self.base + nodes.len() as u32;
+        self.places[place] = self.base + node;
     }
 
     /// Whether a node is a member of an object.
@@ -187,6 +218,35 @@ impl Keys {
         self.twice
     }
 
+    /// Marks the objects of a document that have a key twice, where nobody walked over it.
+    pub(super) fn look_through(&mut self, document: &[u8], tape: &mut [Node]) {
+        self.begin(tape.len());
+        for object in 0..tape.len() {
+            let mut at = object + 1;
+            while at < tape[object].next as usize {
+                let node = tape[at];
+                if node.key == 0 {
+                    break; // It is an array.
+                }
+                // SAFETY: `Portable` needs nothing of the processor.
+                let place = unsafe {
+                    match node.key & Node::ESCAPED {
+                        0 => {
+                            let quoted = &document[node.key_at() - 1..key_end(document, &node)];
+                            self.place_anywhere::<Portable>(quoted, object as u32)
+                        }
+                        _ => self.place_of_escaped::<Portable>(document, node.key, object as u32),
+                    }
+                };
+                if !self.take(place, at as u32) {
+                    self.settle(place, document, tape, object, (at as u32, node.key));
+                }
+                at = node.next as usize;
+            }
+        }
+        self.finish(document, tape);
+    }
+
     #[cold]
     fn sort(&mut self, document: &[u8], tape: &mut [Node]) {
         let mut keys = Vec::new();
@@ -203,6 +263,15 @@ impl Keys {
                 self.twice = true;
             }
         }
+    }
+}
+
+/// Where the key of a node ends that has no escapes.
+fn key_end(document: &[u8], node: &Node) -> usize {
+    // As documents are written mostly; else there is space before the colon or behind it.
+    match document.get(..node.value_at()) {
+        Some([before @ .., b'"', b':']) => before.len(),
+        _ => node.key_at() + node.raw_key(document).len(),
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) const STEPS: Steps = Steps {
     },
 };
 
-struct Portable;
+pub(super) struct Portable;
 
 impl Simd for Portable {
     #[inline(always)]

@@ -80,8 +80,8 @@ fn value(tape: &[Node], document: &[u8], at: u32) -> Value {
     }
 }
 
-fn find_key(tape: &[Node], document: &[u8], object: u32, key: &str) -> Option<u32> {
-    find(tape, document, object, &Key::new(key), &Hint::new())
+fn find_text(tape: &[Node], document: &[u8], object: u32, key: &str) -> Option<u32> {
+    find(tape, document, object, Key::new(key.as_bytes()), &Hint::new())
 }
 
 /// The objects that are marked.
@@ -110,6 +110,10 @@ fn agrees(document: &[u8]) {
     match (scan(document), expected) {
         (Ok(tape), Ok(expected)) => {
             assert_eq!(value(&tape, document, 0), expected);
+            let mut unmarked = tape.clone();
+            unmarked.iter_mut().for_each(Node::unmark_key_twice);
+            Scanner::default().mark_keys_twice(document, &mut unmarked);
+            assert_eq!(unmarked, tape, "looked through, {}", document.escape_ascii());
             assert_eq!(with_key_twice(&tape), objects_with_key_twice(&tape, document));
             assert_eq!(tape[0].next as usize, tape.len());
             assert_eq!(tape[0].key, 0);
@@ -237,12 +241,13 @@ proptest! {
         let document = format!("{{{}}}", fields.join(","));
         let tape = scan(document.as_bytes()).unwrap();
         for (key, before) in keys.iter().chain([&wanted]).zip(hints) {
-            let (hint, prepared) = (Hint::new(), Key::new(key));
+            let (hint, prepared) = (Hint::new(), Key::new(key.as_bytes()));
             hint.set(before);
             let last = keys.iter().rposition(|other| other == key);
             for _ in 0..2 {
-                let found = find(&tape, document.as_bytes(), 0, &prepared, &hint);
+                let found = find(&tape, document.as_bytes(), 0, prepared, &hint);
                 prop_assert_eq!(found, last.map(|place| place as u32 + 1));
+                prop_assert_eq!(find_key(&tape, document.as_bytes(), 0, prepared), found);
             }
         }
     }
@@ -428,7 +433,7 @@ fn a_key_that_reads_like_the_text_after_another_is_not_found() {
         [(r#"{"a":"b","c":1}"#, r#"a":"b"#), (r#"{"a":"b","c":1}"#, r#"a":"b","c"#)]
     {
         let tape = scan(document.as_bytes()).unwrap();
-        assert_eq!(find_key(&tape, document.as_bytes(), 0, key), None, "{key}");
+        assert_eq!(find_text(&tape, document.as_bytes(), 0, key), None, "{key}");
     }
 }
 
@@ -436,7 +441,7 @@ fn a_key_that_reads_like_the_text_after_another_is_not_found() {
 fn an_element_of_an_array_has_no_key() {
     let document = br#"{"{":[1,2]}"#;
     let tape = scan(document).unwrap();
-    assert_eq!(find_key(&tape, document, 1, "{"), None);
+    assert_eq!(find_text(&tape, document, 1, "{"), None);
 }
 
 #[test]
@@ -566,9 +571,9 @@ fn the_tape_is_in_preorder_and_says_what_comes_after() {
     );
     assert_eq!(element(&tape, 1, 1), Some(3));
     assert_eq!(element(&tape, 1, 2), None);
-    assert_eq!(find_key(&tape, document, 0, "c\n"), Some(5));
-    assert_eq!(find_key(&tape, document, 0, "c"), None);
-    assert_eq!(find_key(&tape, document, 2, "b"), None, "a number has no children");
+    assert_eq!(find_text(&tape, document, 0, "c\n"), Some(5));
+    assert_eq!(find_text(&tape, document, 0, "c"), None);
+    assert_eq!(find_text(&tape, document, 2, "b"), None, "a number has no children");
     assert_eq!(tape[5].raw_key(document), br"c\n");
 }
 

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use super::error::{JsonError, JsonErrorKind};
 use super::index::{BLOCK, LOOK_AHEAD, Marks, Padded, Simd};
-use super::keys::{self, Keys};
+use super::keys::Keys;
 use super::number::{self, is_number};
 use super::{Limits, Node};
 
@@ -404,7 +404,8 @@ impl<'a> Cursor<'a> {
                 out.key(open + 1);
                 let place = keys.place::<S>(self.text, open, close, object.0);
                 if !keys.take(place, out.count as u32) {
-                    keys.settle(place, self.document(), out.nodes(), object.node(), open + 1);
+                    let key = (out.count as u32, open + 1);
+                    keys.settle(place, self.document(), out.nodes(), object.node(), key);
                 }
             }
             return Ok(());
@@ -445,12 +446,13 @@ impl<'a> Cursor<'a> {
             return fail(JsonErrorKind::Expected("`:`"), colon);
         }
         self.advance(1);
-        let place = keys.place_of_text::<S>(&keys::text_of(self.document(), key), object.0);
         let out = Out { slot, count };
-        // SAFETY: there is a next node, and the nodes are not borrowed.
+        // SAFETY: there is a next node, the nodes are not borrowed, and as this function.
         unsafe {
             out.key(key);
+            let place = keys.place_of_escaped::<S>(self.document(), key, object.0);
             if !keys.take(place, count as u32) {
+                let key = (count as u32, key);
                 keys.settle(place, self.document(), out.nodes(), object.node(), key);
             }
         }

@@ -144,9 +144,9 @@ fn members_that_are_merged_replace_those_that_are_there() {
     let nested = "b.x".parse().unwrap();
     batch.edit(0).set(&nested, crate::NewValue::Integer(5));
     batch.edit(0).remove(&"c".parse().unwrap());
-    assert!(batch.edit(0).merge(&mut record, None));
-    assert!(batch.edit(1).merge(&mut record, None));
-    assert!(batch.edit(1).merge(&mut record, Some(&"deep.er".parse().unwrap())));
+    assert!(batch.edit(0).merge(&record, None));
+    assert!(batch.edit(1).merge(&record, None));
+    assert!(batch.edit(1).merge(&record, Some(&"deep.er".parse().unwrap())));
     assert_eq!(
         bodies(&batch),
         [

@@ -1,8 +1,8 @@
 //! JSON objects, one a line.
 //!
 //! Decoding: the whole line is the body. Keys keep their order and numbers their digits. Of a key
-//! that stands twice in an object the last one counts; the input flags the event as `duplicate_key`.
-//! Every line is checked, also one that nobody will look into.
+//! that stands twice in an object the last one counts. Every line is checked, also one that nobody
+//! will look into.
 //!
 //! The event's time is when it was received, because no key for it is like any other. Where a field
 //! has it, the step `timestamp` makes it the event's time, and so the one of `%Y-%m-%d` in the path of
@@ -10,7 +10,7 @@
 //!
 //! Decode errors: `bad_json`, `invalid_utf8`, `json_too_deep`, `json_too_many_fields`,
 //! `line_too_long` (the line was cut to the input's limit). Flagged: `invalid_utf8`, where that was
-//! repaired.
+//! repaired; `duplicate_key`, where an object has a key twice.
 //!
 //! Encoding: the body, edits merged in; plain text becomes `{"message":"…"}`. What an event has of
 //! the metadata that the option `metadata` names is added as the last members, so that it counts

@@ -107,12 +107,12 @@ impl Step for Parse {
 }
 
 impl Parse {
-    fn apply(&mut self, event: &mut EventMut<'_>, parsed: Parsed, context: &mut StepContext) {
+    fn apply(&self, event: &mut EventMut<'_>, parsed: Parsed, context: &mut StepContext) {
         // Removed first, so that a member of the same name stays.
         if self.remove {
             event.remove(&self.field);
         }
-        if !event.merge(&mut self.record, self.into.as_ref()) {
+        if !event.merge(&self.record, self.into.as_ref()) {
             context.flagged("unwritable", 1);
         }
         if let Some(time) = parsed.time.filter(|_| self.time) {
