@@ -91,6 +91,7 @@ impl<'a> EventRef<'a> {
         self.field(path)
     }
 
+    #[inline]
     fn field(&self, path: &Path) -> Option<Value<'a>> {
         if self.slot.body_kind == BodyKind::Text {
             return match path.segments() {
@@ -252,6 +253,7 @@ impl<'a> EventRef<'a> {
         }
     }
 
+    #[inline]
     fn doc(&self) -> Doc<'a> {
         let start = self.slot.tape as usize;
         let range = start..start + self.slot.tape_len as usize;

@@ -50,24 +50,12 @@ impl Timestamp {
         self.0.div_euclid(DAY_MS)
     }
 
-    /// The moment in UTC by the calendar. Algorithm: Howard Hinnant, "chrono-Compatible Low-Level
-    /// Date Algorithms", `civil_from_days`.
+    /// The moment in UTC by the calendar.
     #[must_use]
     pub fn civil(self) -> Civil {
         let days = self.days();
         let in_day = self.0.rem_euclid(DAY_MS);
-        let shifted = days + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let from_march = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * from_march + 2) / 153;
-        let day = (from_march - (153 * month_from_march + 2) / 5 + 1) as u32;
-        let month =
-            (if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 })
-                as u32;
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let (year, month, day) = civil_from_days(days);
         Civil {
             year,
             month,
@@ -86,7 +74,7 @@ impl Timestamp {
     pub fn iso_week(self) -> (i64, u32) {
         // A week belongs to the year that its Thursday is in.
         let thursday = self.days() - (self.days() + 3).rem_euclid(7) + 3;
-        let year = Timestamp(thursday * DAY_MS).civil().year;
+        let (year, ..) = civil_from_days(thursday);
         let week = (thursday - days_from_civil(year, 1, 1)) / 7 + 1;
         (year, week as u32)
     }
@@ -96,6 +84,22 @@ impl Timestamp {
     pub fn from_civil(year: i64, month: u32, day: u32, in_day_ms: i64) -> Self {
         Timestamp(days_from_civil(year, month, day) * DAY_MS + in_day_ms)
     }
+}
+
+/// Year, month and day of a number of days since 1970-01-01. Algorithm: Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn civil_from_days(days: i64) -> (i64, u32, u32) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let from_march = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * from_march + 2) / 153;
+    let day = (from_march - (153 * month_from_march + 2) / 5 + 1) as u32;
+    let month =
+        (if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 }) as u32;
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 /// Days since 1970-01-01 of a date; Hinnant's `days_from_civil`.

@@ -71,6 +71,10 @@ pub(super) fn hex4(digits: &[u8]) -> Option<u32> {
 /// assert_eq!(out, br#"say \"hi\"\n"#);
 /// ```
 pub fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     if std::str::from_utf8(bytes).is_ok() {
         return write_escaped_utf8(out, bytes);
     }
@@ -111,6 +115,26 @@ fn write_escaped_utf8(out: &mut Vec<u8>, mut bytes: &[u8]) {
         out.extend_from_slice(&[b'\\', short]);
         bytes = rest;
     }
+}
+
+/// Whether bytes are ASCII and need no escape, as most are; found out eight at a time.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    let is_plain = |word: u64| {
+        let special = equal(word, b'"') | equal(word, b'\\') | below(word, 0x20);
+        (special | word) & (ONES << 7) == 0
+    };
+    // What does not fill a word is looked at together with bytes that were looked at before.
+    if let Some(last) = bytes.last_chunk() {
+        let (words, _) = bytes.as_chunks::<8>();
+        return words.iter().chain([last]).all(|word| is_plain(u64::from_le_bytes(*word)));
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+        return is_plain(first | last << 32);
+    }
+    let spaces = ONES * u64::from(b' ');
+    is_plain(bytes.iter().fold(spaces, |word, &byte| word << 8 | u64::from(byte)))
 }
 
 /// How many bytes at the start need no escape, found eight at a time.
