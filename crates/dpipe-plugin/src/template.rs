@@ -20,7 +20,7 @@ mod parse;
 mod tenant;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::BuildContext;
 use crate::settings::error_in_text;
-use moment::Moment;
+use moment::{Clock, Moment};
 
 pub use tenant::{TenantSetting, TenantSettings};
 
@@ -48,7 +48,11 @@ enum Part {
     Literal(Box<str>),
     DataDir,
     Field(Path),
-    TenantSetting { setting: TenantSetting, by_tenant: HashMap<String, String> },
+    /// A setting, and which tenants have their own, in the order of their names.
+    TenantSetting {
+        setting: TenantSetting,
+        by_tenant: Box<[(String, String)]>,
+    },
     Moment(Moment),
 }
 
@@ -134,6 +138,7 @@ impl Template {
         escaping: Escaping,
         out: &mut Vec<u8>,
     ) -> Result<(), RenderError> {
+        let clock = Clock::new(event.time());
         for part in &*self.parts {
             let value = match part {
                 Part::Literal(text) => {
@@ -141,14 +146,17 @@ impl Template {
                     continue;
                 }
                 Part::Moment(moment) => {
-                    moment.write(event.time(), out);
+                    moment.write(&clock, out);
                     continue;
                 }
                 Part::DataDir => None,
                 Part::TenantSetting { setting, by_tenant } => {
                     let tenant = &*event.origin().tenant;
-                    let own = by_tenant.get(tenant).map(String::as_str);
-                    let value = own.or_else(|| setting.of_others(tenant));
+                    let own = by_tenant.binary_search_by(|(name, _)| (**name).cmp(tenant));
+                    let value = match own {
+                        Ok(at) => Some(&*by_tenant[at].1),
+                        Err(_) => setting.of_others(tenant),
+                    };
                     value.map(|value| Cow::Borrowed(value.as_bytes()))
                 }
                 Part::Field(path) => event.get(path).and_then(text_of),
@@ -193,6 +201,12 @@ impl Template {
     #[must_use]
     pub fn is_constant(&self) -> bool {
         self.parts.iter().all(|part| matches!(part, Part::Literal(_) | Part::DataDir))
+    }
+
+    /// The text that it is for every event; `None` if events fill it.
+    #[must_use]
+    pub fn constant(&self) -> Option<String> {
+        self.is_constant().then(|| self.literal_prefix())
     }
 
     /// Whether it depends on more of an event than its tenant and its time.

@@ -1,8 +1,8 @@
 //! `%Y` and its kin: pieces of the event's time, as strftime(3) names them.
 
-use std::io::Write;
+use std::cell::OnceCell;
 
-use dpipe_event::Timestamp;
+use dpipe_event::{Civil, Timestamp};
 
 /// A piece of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,31 +50,95 @@ impl Moment {
         }
     }
 
-    pub(super) fn write(self, time: Timestamp, out: &mut Vec<u8>) {
-        let c = time.civil();
-        // Writing to a vector cannot fail.
-        let _ = match self.0 {
-            'Y' => write!(out, "{:04}", c.year),
-            'y' => write!(out, "{:02}", c.year.rem_euclid(100)),
-            'm' => write!(out, "{:02}", c.month),
-            'b' => write!(out, "{}", &MONTHS[c.month as usize - 1][..3]),
-            'B' => write!(out, "{}", MONTHS[c.month as usize - 1]),
-            'd' => write!(out, "{:02}", c.day),
-            'j' => write!(out, "{:03}", c.day_of_year),
-            'H' => write!(out, "{:02}", c.hour),
-            'I' => write!(out, "{:02}", (c.hour + 11) % 12 + 1),
-            'p' => write!(out, "{}", if c.hour < 12 { "AM" } else { "PM" }),
-            'M' => write!(out, "{:02}", c.minute),
-            'S' => write!(out, "{:02}", c.second),
-            'L' => write!(out, "{:03}", c.millisecond),
-            's' => write!(out, "{}", time.millis().div_euclid(1000)),
-            'a' => write!(out, "{}", &WEEKDAYS[c.weekday as usize][..3]),
-            'A' => write!(out, "{}", WEEKDAYS[c.weekday as usize]),
-            'u' => write!(out, "{}", c.weekday + 1),
-            'G' => write!(out, "{:04}", time.iso_week().0),
-            'V' => write!(out, "{:02}", time.iso_week().1),
-            'F' => write!(out, "{:04}-{:02}-{:02}", c.year, c.month, c.day),
-            _ => write!(out, "{:02}:{:02}:{:02}", c.hour, c.minute, c.second),
+    pub(super) fn write(self, clock: &Clock, out: &mut Vec<u8>) {
+        let c = match self.0 {
+            'G' => return year(clock.week().0, out),
+            'V' => return two(clock.week().1, out),
+            's' => return text(&clock.time.millis().div_euclid(1000).to_string(), out),
+            _ => clock.civil(),
         };
+        match self.0 {
+            'Y' => year(c.year, out),
+            'y' => two(c.year.rem_euclid(100) as u32, out),
+            'm' => two(c.month, out),
+            'b' => text(&MONTHS[c.month as usize - 1][..3], out),
+            'B' => text(MONTHS[c.month as usize - 1], out),
+            'd' => two(c.day, out),
+            'j' => three(c.day_of_year, out),
+            'H' => two(c.hour, out),
+            'I' => two((c.hour + 11) % 12 + 1, out),
+            'p' => text(if c.hour < 12 { "AM" } else { "PM" }, out),
+            'M' => two(c.minute, out),
+            'S' => two(c.second, out),
+            'L' => three(c.millisecond, out),
+            'a' => text(&WEEKDAYS[c.weekday as usize][..3], out),
+            'A' => text(WEEKDAYS[c.weekday as usize], out),
+            'u' => out.push(digit(c.weekday + 1)),
+            'F' => {
+                year(c.year, out);
+                out.push(b'-');
+                two(c.month, out);
+                out.push(b'-');
+                two(c.day, out);
+            }
+            _ => {
+                two(c.hour, out);
+                out.push(b':');
+                two(c.minute, out);
+                out.push(b':');
+                two(c.second, out);
+            }
+        }
+    }
+}
+
+/// The time of an event, taken apart when a moment asks, and once.
+pub(super) struct Clock {
+    time: Timestamp,
+    civil: OnceCell<Civil>,
+    week: OnceCell<(i64, u32)>,
+}
+
+impl Clock {
+    #[inline]
+    pub(super) fn new(time: Timestamp) -> Self {
+        Clock { time, civil: OnceCell::new(), week: OnceCell::new() }
+    }
+
+    fn civil(&self) -> &Civil {
+        self.civil.get_or_init(|| self.time.civil())
+    }
+
+    fn week(&self) -> (i64, u32) {
+        *self.week.get_or_init(|| self.time.iso_week())
+    }
+}
+
+fn text(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn digit(number: u32) -> u8 {
+    b'0' + (number % 10) as u8
+}
+
+/// Two digits; the number is below 100.
+fn two(number: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[digit(number / 10), digit(number)]);
+}
+
+/// Three digits; the number is below 1000.
+fn three(number: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[digit(number / 100), digit(number / 10), digit(number)]);
+}
+
+/// Four digits, or what a year takes that is not one of four digits.
+fn year(year: i64, out: &mut Vec<u8>) {
+    match u32::try_from(year) {
+        Ok(year @ 0..10_000) => {
+            two(year / 100, out);
+            two(year % 100, out);
+        }
+        _ => text(&format!("{year:04}"), out),
     }
 }

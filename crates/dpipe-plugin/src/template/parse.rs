@@ -1,7 +1,6 @@
 //! From the text of a template to its parts.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use dpipe_event::Path;
 
@@ -70,7 +69,7 @@ fn place(inside: &str, at: usize) -> Result<Part, TemplateError> {
         let Some(setting) = TenantSetting::named(key) else {
             return Err(TemplateError { reason: unknown_setting(key), at: at + TENANT.len() });
         };
-        return Ok(Part::TenantSetting { setting, by_tenant: HashMap::new() });
+        return Ok(Part::TenantSetting { setting, by_tenant: Box::default() });
     }
     if inside.is_empty() {
         let reason = "expected a field path in the braces".into();

@@ -89,12 +89,29 @@ fn every_letter_formats_the_time_in_utc() {
 }
 
 #[test]
+fn a_year_has_four_digits_or_as_many_as_it_takes() {
+    let at = |year: i64| {
+        let mut out = Vec::new();
+        let clock = Clock::new(Timestamp::from_civil(year, 3, 4, 0));
+        for letter in ['Y', 'y', 'F'] {
+            Moment::named(letter).unwrap().write(&clock, &mut out);
+            out.push(b' ');
+        }
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(at(7), "0007 07 0007-03-04 ");
+    assert_eq!(at(9999), "9999 99 9999-03-04 ");
+    assert_eq!(at(12_345), "12345 45 12345-03-04 ");
+    assert_eq!(at(-5), "-005 95 -005-03-04 ");
+}
+
+#[test]
 fn noon_and_midnight_are_twelve_by_the_small_clock() {
     let at = |hour: i64| {
         let mut out = Vec::new();
         let time = Timestamp::from_civil(2014, 1, 1, hour * 3_600_000);
         for letter in ['I', 'p'] {
-            Moment::named(letter).unwrap().write(time, &mut out);
+            Moment::named(letter).unwrap().write(&Clock::new(time), &mut out);
         }
         String::from_utf8(out).unwrap()
     };
@@ -281,7 +298,7 @@ proptest! {
             let span = moment.granularity_ms();
             let write = |millis| {
                 let mut out = Vec::new();
-                moment.write(Timestamp::from_millis(millis), &mut out);
+                moment.write(&Clock::new(Timestamp::from_millis(millis)), &mut out);
                 out
             };
             let start = millis.div_euclid(span) * span;
