@@ -179,7 +179,32 @@ struct Head {
 }
 
 impl Head {
+    #[inline]
     fn of(line: &[u8]) -> Result<Head, DecodeError> {
+        match Head::usual(line) {
+            Some(head) => Ok(head),
+            None => Head::any(line),
+        }
+    }
+
+    /// The head of nearly every line: a short area in ASCII, a time of up to 15 digits, and enough
+    /// behind it to be read by words.
+    #[inline]
+    fn usual(line: &[u8]) -> Option<Head> {
+        const AREA_BYTES: usize = 24;
+        let area_len = line.iter().take(AREA_BYTES).position(|&byte| byte == b',')?;
+        let (area, rest) = line.split_at(area_len);
+        let (number, digits) = digits(rest[1..].first_chunk()?);
+        let body = area_len + 1 + digits + 1;
+        if area.is_empty() || !area.is_ascii() || digits == 0 || line.get(body - 1) != Some(&b',') {
+            return None;
+        }
+        let time = time_of(number)?;
+        Some(Head { len: body, area_len: area_len as u16, time })
+    }
+
+    #[cold]
+    fn any(line: &[u8]) -> Result<Head, DecodeError> {
         let missing = |what: &'static str| DecodeError::new("missing_field", what);
         let area_len = memchr::memchr(b',', line)
             .ok_or_else(|| missing("no comma: expected `area,timestamp,{json}`"))?;
@@ -214,12 +239,57 @@ fn timestamp(text: &[u8]) -> Result<Timestamp, DecodeError> {
         return Err(DecodeError::new("bad_timestamp", reason));
     }
     let number = text.iter().fold(0i64, |n, digit| n * 10 + i64::from(digit - b'0'));
-    let millis = if number < TIMES.end { number * 1000 } else { number };
-    if !(TIMES.start * 1000..TIMES.end * 1000).contains(&millis) {
+    time_of(number).ok_or_else(|| {
         let reason = format!("the timestamp {number} is not within the years 2000 to 2099");
-        return Err(DecodeError::new("time_out_of_range", reason));
+        DecodeError::new("time_out_of_range", reason)
+    })
+}
+
+/// The time that a number means, if that is within this century.
+fn time_of(number: i64) -> Option<Timestamp> {
+    let millis = if number < TIMES.end { number * 1000 } else { number };
+    (TIMES.start * 1000..TIMES.end * 1000)
+        .contains(&millis)
+        .then_some(Timestamp::from_millis(millis))
+}
+
+/// The number that the digits at the start of a text are, and how many they are. If all are digits,
+/// it says that there are none.
+#[inline]
+fn digits(text: &[u8; 16]) -> (i64, usize) {
+    let (words, _) = text.as_chunks::<8>();
+    let [first, last] = [words[0], words[1]].map(|word| u64::from_le_bytes(word) ^ ZEROS);
+    match (digit_count(first), digit_count(last)) {
+        (8, 8) => (0, 0),
+        (8, count) => {
+            let last = value_of(last, count);
+            (value_of(first, 8) * 10_i64.pow(count as u32) + last, 8 + count)
+        }
+        (count, _) => (value_of(first, count), count),
     }
-    Ok(Timestamp::from_millis(millis))
+}
+
+const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+
+/// How many of 8 bytes are below 10 before the first that is not.
+#[inline]
+fn digit_count(bytes: u64) -> usize {
+    // What is carried from a byte that is not below 10 does not reach those before it.
+    let others = (bytes.wrapping_add(0x7676_7676_7676_7676) | bytes) & 0x8080_8080_8080_8080;
+    others.trailing_zeros() as usize / 8
+}
+
+/// The value of the first `count` of 8 decimal digits, the first of which is the highest: pairs are
+/// added up, then pairs of pairs, then those.
+#[inline]
+fn value_of(digits: u64, count: usize) -> i64 {
+    if count == 0 {
+        return 0;
+    }
+    let digits = digits << (64 - 8 * count);
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    (fours.wrapping_mul(10_000) + (fours >> 32)) as u32 as i64
 }
 
 #[cfg(test)]
@@ -266,6 +336,7 @@ mod tests {
     fn area_time_and_body_are_read_as_written() {
         let batch = batch_of(&mut decoder(), LINE);
         let event = batch.get(0);
+        assert!(Head::usual(LINE.as_bytes()).is_some());
         assert_eq!(event.area(), "us");
         assert_eq!(event.time().to_string(), "2014-03-01T12:00:00.250Z");
         assert_eq!(body(&event), LINE.split_once(",{").map(|(_, b)| format!("{{{b}")).unwrap());
@@ -434,6 +505,32 @@ mod tests {
         #[test]
         fn no_bytes_make_the_decoder_panic(line in any::<Vec<u8>>()) {
             let _ = Head::of(&line);
+        }
+
+        #[test]
+        fn a_usual_head_is_what_any_head_is(
+            area in "[a-z,é]{0,30}",
+            number in "[0-9]{0,20}|13[0-9]{8}|13[0-9]{11}|[0-9]{0,14}[:/\\x00a]",
+            rest in ",?[{}0-9]{0,20}",
+        ) {
+            let line = format!("{area},{number}{rest}");
+            let shown = |head: Head| (head.len, head.area_len, head.time);
+            if let Some(head) = Head::usual(line.as_bytes()) {
+                prop_assert_eq!(Head::any(line.as_bytes()).map(shown).unwrap(), shown(head));
+            }
+        }
+
+        #[test]
+        fn digits_are_read_by_words_as_one_by_one(text in "[0-9]{0,15}[^0-9]?.{0,15}") {
+            let mut bytes = text.into_bytes();
+            bytes.resize(16, b'x');
+            let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let expected = match count {
+                16 => (0, 0),
+                0 => (0, 0),
+                _ => (std::str::from_utf8(&bytes[..count]).unwrap().parse().unwrap(), count),
+            };
+            prop_assert_eq!(digits(bytes[..16].try_into().unwrap()), expected);
         }
     }
 }
