@@ -52,7 +52,10 @@ impl StepSpec for Config {
     fn build(&self, context: &BuildContext<'_>) -> Result<Box<dyn Step>, BuildError> {
         let bound = |(target, source): &(Target, Source)| {
             let source = match source {
-                Source::Text(template) => Source::Text(template.bind(context)),
+                Source::Text(template) => {
+                    let template = template.bind(context);
+                    template.constant().map_or(Source::Text(template), constant)
+                }
                 source => source.clone(),
             };
             (target.clone(), source)
