@@ -5,12 +5,13 @@ use std::ops::Bound;
 use dpipe_event::Path;
 
 use crate::ast::{Clause, Glyph, Node, glyphs_of, text_of};
+use crate::expression::Expression;
 use crate::matcher::{Check, Exact, Needle, Range, Test};
+use crate::moment;
 use crate::number::Number;
 use crate::parser::is_time;
 use crate::search::Phrase;
 use crate::tokens::{fold_glyph, tokens_of};
-use crate::{expression, moment};
 
 /// The field that bare terms search.
 const MESSAGE: &str = "message";
@@ -101,9 +102,9 @@ fn check_cost(check: &Check) -> u32 {
 
 fn check(clause: &Clause, is_time: bool) -> Check {
     match clause {
-        Clause::Regex(source) => Check::Matches(
-            expression::compile_expression(source).expect("the parser built it before"),
-        ),
+        Clause::Regex(source) => {
+            Check::Matches(Expression::new(source).expect("the parser built it before"))
+        }
         Clause::Range(lower, upper) if is_time => Check::Between(time_range(lower, upper)),
         Clause::Range(lower, upper) => Check::Between(range(lower, upper)),
         Clause::Term(glyphs) if is_time => Check::Between(moment(text_of(glyphs))),

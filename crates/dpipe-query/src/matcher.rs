@@ -5,9 +5,9 @@ use std::io::Write;
 use std::ops::Bound;
 
 use dpipe_event::{EventRef, Path, Value};
-use regex::bytes::Regex;
 
 use crate::ast::Glyph;
+use crate::expression::Expression;
 use crate::number::Number;
 use crate::search::{Phrase, json_text};
 use crate::tokens::{Text, fold, glob};
@@ -34,7 +34,7 @@ pub(crate) enum Check {
     Contains(Needle),
     Equals(Exact),
     Between(Range),
-    Matches(Regex),
+    Matches(Expression),
     All(Box<[Check]>),
     Any(Box<[Check]>),
 }
@@ -125,11 +125,14 @@ impl Check {
             Check::Contains(needle) => needle.is_in(value),
             Check::Equals(exact) => exact.is(value),
             Check::Between(range) => range.holds(value),
-            Check::Matches(regex) => match value {
-                Scalar::String(text) if text.escaped => regex.is_match(text.decoded().as_bytes()),
-                Scalar::String(text) => regex.is_match(text.bytes),
-                Scalar::Number(digits) => regex.is_match(digits),
-                Scalar::Bool(yes) => regex.is_match(word(yes)),
+            Check::Matches(expression) => match value {
+                Scalar::String(text) if text.escaped => {
+                    expression.may_match_decoded(text.bytes)
+                        && expression.is_match(text.decoded().as_bytes())
+                }
+                Scalar::String(text) => expression.is_match(text.bytes),
+                Scalar::Number(digits) => expression.is_match(digits),
+                Scalar::Bool(yes) => expression.is_match(word(yes)),
             },
             Check::All(checks) => checks.iter().all(|check| check.passes_scalar(value)),
             Check::Any(checks) => checks.iter().any(|check| check.passes_scalar(value)),

@@ -2,6 +2,8 @@
 //!
 //! Texts are read where they lie, without a copy: plain bytes, or JSON with its escapes.
 
+use memchr::memchr;
+
 use crate::ast::Glyph;
 
 /// The bytes of a text, and whether JSON's escapes are in them. A whole JSON body is such a text
@@ -20,7 +22,21 @@ impl<'a> Text<'a> {
 
     /// The text with its escapes decoded; for those who cannot read it character by character.
     pub(crate) fn decoded(self) -> String {
-        self.reader(0).collect()
+        let mut decoded = String::with_capacity(self.bytes.len());
+        let mut reader = self.reader(0);
+        loop {
+            // What stands between two escapes is taken as a whole.
+            let rest = self.bytes.get(reader.at..).unwrap_or_default();
+            let escape = self.escaped.then(|| memchr(b'\\', rest)).flatten();
+            let plain = &rest[..escape.unwrap_or(rest.len())];
+            let valid = plain.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            decoded.push_str(valid);
+            reader.at += valid.len();
+            match reader.next() {
+                Some(c) => decoded.push(c),
+                None => return decoded,
+            }
+        }
     }
 }
 
