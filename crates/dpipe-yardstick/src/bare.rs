@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use sonic_rs::{JsonValueTrait, Value};
 
@@ -65,24 +65,34 @@ fn is_kept(event: &Value) -> bool {
     event["_log_info"]["level"].as_u64().is_some_and(|level| level >= 10)
 }
 
-/// Writes a file of some size, block by block, all of them the same.
+/// Writes files of one size, block by block, all of them the same.
 #[derive(Args)]
 pub(crate) struct Write {
-    /// The file to write.
-    file: PathBuf,
-    /// Its size.
+    /// The folder for the files `0.out`, `1.out`, …
+    folder: PathBuf,
+    /// How many.
+    #[arg(long)]
+    files: usize,
+    /// The size of each.
     #[arg(long)]
     bytes: usize,
+    /// How much is written at a time, to one file after the other.
+    #[arg(long)]
+    block: usize,
 }
 
 impl Write {
     pub(crate) fn run(self) -> Result<()> {
-        let mut out = File::create(&self.file)?;
-        let block = vec![b'x'; BLOCK_BYTES];
+        ensure!(self.block > 0, "a block has at least one byte");
+        let create = |number| File::create(self.folder.join(format!("{number}.out")));
+        let mut files: Vec<File> = (0..self.files).map(create).collect::<Result<_, _>>()?;
+        let block = vec![b'x'; self.block];
         let mut left = self.bytes;
         while left > 0 {
             let now = left.min(block.len());
-            out.write_all(&block[..now])?;
+            for file in &mut files {
+                file.write_all(&block[..now])?;
+            }
             left -= now;
         }
         Ok(())

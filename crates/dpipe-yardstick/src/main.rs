@@ -37,7 +37,7 @@ enum Command {
     Parse(bare::Parse),
     /// Read access logs and write them as JSON, by hand.
     Access(access::Access),
-    /// Write bytes to a file, and nothing else.
+    /// Write bytes to files, and nothing else.
     Write(bare::Write),
     /// Write what must come out of a pipeline, by another way: one hash an event.
     Expect(expected::Expect),

@@ -55,17 +55,37 @@ impl<'a> Contender<'a> {
 /// Runs them in turns, A B A B …, so that whatever else the machine does hits all alike; gives the
 /// medians, in their order.
 pub(super) fn race(contenders: &[Contender<'_>], runs: usize) -> Result<Vec<Sample>> {
+    Ok(turns(contenders, runs)?.iter().map(|samples| median(samples)).collect())
+}
+
+/// The same, each figure by itself: for each contender, in their order, its samples by turn.
+pub(super) fn turns(contenders: &[Contender<'_>], runs: usize) -> Result<Vec<Vec<Sample>>> {
     let mut samples = vec![Vec::with_capacity(runs); contenders.len()];
     for _ in 0..runs {
         for (contender, samples) in contenders.iter().zip(&mut samples) {
             samples.push((contender.run)()?);
         }
     }
-    Ok(samples.iter().map(|samples| median(samples)).collect())
+    Ok(samples)
+}
+
+/// How many times the CPU time of `unit` it takes to get from `few` to `many`: what lies between
+/// them is taken turn by turn, as what else the machine does changes with time, and the median
+/// counts.
+pub(super) fn difference_in(unit: &[Sample], few: &[Sample], many: &[Sample]) -> f64 {
+    let cpu = |sample: &Sample| sample.cpu.as_secs_f64();
+    let mut ratios: Vec<f64> = many
+        .iter()
+        .zip(few)
+        .zip(unit)
+        .map(|((many, few), unit)| (cpu(many) - cpu(few)) / cpu(unit).max(1e-6))
+        .collect();
+    ratios.sort_unstable_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
 }
 
 /// Of each figure by itself.
-fn median(samples: &[Sample]) -> Sample {
+pub(super) fn median(samples: &[Sample]) -> Sample {
     Sample {
         wall: middle(samples.iter().map(|sample| sample.wall)),
         cpu: middle(samples.iter().map(|sample| sample.cpu)),
@@ -105,5 +125,14 @@ mod tests {
         let cpu: Vec<_> = medians.iter().map(|median| median.cpu.as_millis()).collect();
         assert_eq!(cpu, [3, 2]);
         assert_eq!(medians[0].wall.as_millis(), 7);
+    }
+
+    #[test]
+    fn a_difference_is_taken_within_a_turn_so_that_slow_turns_do_not_count() {
+        let samples = |costs: [u64; 3]| costs.map(sample);
+        let unit = samples([2, 4, 2]);
+        let (few, many) = (samples([3, 6, 3]), samples([5, 10, 9]));
+        assert_eq!(difference_in(&unit, &few, &many), 1.0);
+        assert_eq!(difference_in(&unit, &many, &few), -1.0);
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::measure::{Contender, Sample, race};
+use super::measure::{Sample, difference_in, median, race, turns};
 use super::pipelines::{Outputs, Pipeline, Steps};
 use super::report::{Row, Verdict};
-use super::stage::Stage;
+use super::stage::{Expected, Stage};
 
 /// The most memory that W0 to W6 may take.
 const RSS_MIB_MAX: f64 = 100.0;
@@ -163,51 +163,74 @@ pub(super) fn w4(stage: &Stage) -> Result<Vec<Row>> {
 
 /// The decorated events to more and more outputs.
 pub(super) fn w6(stage: &Stage) -> Result<Vec<Row>> {
-    const HOLES: [usize; 3] = [1, 4, 16];
-    const FILES: [usize; 2] = [1, 4];
     let expected = stage.expected(Steps::Decorate)?;
-    let inputs = stage.inputs("json-8", 8)?;
-    let glob = stage.glob("json-8/*.log");
-    let output_bytes = stage.output_bytes(to_files(&glob, Steps::Decorate, 1), 8, &expected)?;
-    let mut contenders: Vec<Contender<'_>> = Vec::new();
-    for holes in HOLES {
-        let outputs = Outputs::Blackholes(holes);
-        let pipeline = Pipeline { outputs, ..to_files(&glob, Steps::Decorate, 1) };
-        contenders.push(stage.pipeline(pipeline, 8, &expected));
-    }
-    for files in FILES {
-        contenders.push(stage.pipeline(to_files(&glob, Steps::Decorate, files), 8, &expected));
-    }
-    contenders.push(stage.command(|folder| {
-        let mut write = stage.yardstick();
-        write.arg("write").arg(folder.join("0.out")).arg(format!("--bytes={output_bytes}"));
-        write
-    }));
-    let samples = race(&contenders, stage.runs)?;
-    let [one, four, sixteen, file, files, write] = samples.as_slice() else {
-        unreachable!("there were six contenders")
-    };
-    let made = Made { stage, workload: "W6", bytes: bytes(&inputs)? };
-    let more = |many: &Sample, few: &Sample, outputs: u32| {
-        many.cpu.saturating_sub(few.cpu).as_secs_f64() / f64::from(outputs)
-    };
-    let mut rows = vec![made.row("1 blackhole".into(), *one)];
-    for (what, sample, added) in [("4 blackholes", four, 3), ("16 blackholes", sixteen, 15)] {
-        let mut row = made.row(what.into(), *sample).against("1 blackhole", *one);
-        let percent = more(sample, one, added) / one.cpu.as_secs_f64() * 100.0;
-        row.verdicts.push(Verdict::at_most("one more costs", percent, 3.0, " %"));
-        rows.push(row);
-    }
-    rows.push(made.row("a plain write of one output".into(), *write));
-    rows.push(made.row("1 file".into(), *file));
-    let mut row = made.row("4 files, one codec".into(), *files).against("1 file", *file);
-    let ratio = more(files, file, 3) / write.cpu.as_secs_f64();
-    row.verdicts.push(Verdict::at_most("one more costs", ratio, 1.2, " × a plain write"));
-    rows.push(row);
+    let mut rows = to_blackholes(stage, &expected)?;
+    rows.extend(to_more_files(stage, &expected)?);
     for row in rows.iter_mut().filter(|row| !row.what.starts_with("a plain")) {
         row.memory_at_most(RSS_MIB_MAX);
     }
     Ok(rows)
+}
+
+fn to_blackholes(stage: &Stage, expected: &Expected) -> Result<Vec<Row>> {
+    const HOLES: [usize; 3] = [1, 4, 16];
+    let inputs = stage.inputs("json-8", 8)?;
+    let glob = stage.glob("json-8/*.log");
+    let contenders = HOLES.map(|holes| {
+        let outputs = Outputs::Blackholes(holes);
+        let pipeline = Pipeline { outputs, ..to_files(&glob, Steps::Decorate, 1) };
+        stage.pipeline(pipeline, 8, expected)
+    });
+    let samples = race(&contenders, stage.runs)?;
+    let made = Made { stage, workload: "W6", bytes: bytes(&inputs)? };
+    let one = samples[0];
+    let mut rows = vec![made.row("1 blackhole".into(), one)];
+    for (holes, &sample) in HOLES.into_iter().zip(&samples).skip(1) {
+        let mut row = made.row(format!("{holes} blackholes"), sample).against("1 blackhole", one);
+        let more = sample.cpu.saturating_sub(one.cpu).as_secs_f64() / (holes - 1) as f64;
+        let percent = more / one.cpu.as_secs_f64() * 100.0;
+        row.verdicts.push(Verdict::at_most("one more costs", percent, 3.0, " %"));
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// What a file costs that gets what another one gets as well. It is the difference of two runs, and
+/// small beside what either takes. So it is that of many files; and a run with one, a run with all
+/// and a plain write of as many bytes in blocks of the same size follow each other closely, some
+/// times.
+fn to_more_files(stage: &Stage, expected: &Expected) -> Result<Vec<Row>> {
+    const MORE: usize = 8;
+    const TURNS_MIN: usize = 7;
+    /// What a file input reads at a time; each read becomes a write.
+    const READ_BYTES: u64 = 256 << 10;
+    let inputs = stage.inputs("json-8", 8)?;
+    let glob = stage.glob("json-8/*.log");
+    let input_bytes = bytes(&inputs)?;
+    let one_file = to_files(&glob, Steps::Decorate, 1);
+    let output_bytes = stage.output_bytes(one_file, 8, expected)?;
+    let block = (READ_BYTES * output_bytes).div_ceil(input_bytes);
+    let write = stage.command(|folder| {
+        let mut write = stage.yardstick();
+        write.arg("write").arg(folder).arg(format!("--files={MORE}"));
+        write.arg(format!("--bytes={output_bytes}")).arg(format!("--block={block}"));
+        write
+    });
+    let contenders = [
+        stage.pipeline(one_file, 8, expected),
+        stage.pipeline(to_files(&glob, Steps::Decorate, 1 + MORE), 8, expected),
+        write,
+    ];
+    let samples = turns(&contenders, stage.runs.max(TURNS_MIN))?;
+    let [few, many, write] = samples.as_slice() else { unreachable!("there are three") };
+    let made = Made { stage, workload: "W6", bytes: input_bytes };
+    let plain = made.row(format!("a plain write of {MORE} outputs"), median(write));
+    let one = made.row("1 file".into(), median(few));
+    let mut all = made.row(format!("{} files, one codec", 1 + MORE), median(many));
+    all = all.against("1 file", one.sample);
+    let ratio = difference_in(write, few, many);
+    all.verdicts.push(Verdict::at_most("one more costs", ratio, 1.2, " × a plain write"));
+    Ok(vec![plain, one, all])
 }
 
 /// The same files of a thousand folders as one tenant and as a thousand.
