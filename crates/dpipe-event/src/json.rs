@@ -141,6 +141,11 @@ impl Scanner {
         Self { marks: Marks::default(), padded: Vec::new(), keys: Box::default(), steps }
     }
 
+    /// The memory that it keeps for the next document, in bytes, roughly.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Keys>() + self.padded.len() + self.marks.len() * size_of::<u32>()
+    }
+
     /// Marks the objects of a document that have a key twice. For those that were not scanned.
     pub(crate) fn mark_keys_twice(&mut self, document: &[u8], tape: &mut [Node]) {
         self.keys.look_through(document, tape);

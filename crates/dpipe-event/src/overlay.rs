@@ -65,6 +65,7 @@ impl Own {
         self.bytes.len()
             + self.tape.len() * size_of::<Node>()
             + self.edits.len() * size_of::<Edit>()
+            + self.spare.0.as_ref().map_or(0, |scanner| scanner.memory_bytes())
     }
 
     /// Adds a whole body; returns where its bytes start, and its nodes.

@@ -150,6 +150,20 @@ fn events_that_have_a_key_twice_are_counted_as_they_are_decoded() {
 }
 
 #[test]
+fn a_batch_of_one_event_holds_little_more_than_that() {
+    let one = |text: &str| {
+        let mut batch = json_batch(&[text]);
+        batch.edit(0).set_body(text.as_bytes()).unwrap();
+        batch.memory_bytes()
+    };
+    let text = r#"{"a":1}"#;
+    assert!(one(text) < 8 * text.len() + 256, "{}", one(text));
+    let many = json_batch(&[text; 16]);
+    assert!(many.memory_bytes() > one(text) + 512, "hints");
+    assert!(many.get(7).get(&path("a")).is_some());
+}
+
+#[test]
 fn text_is_a_message_until_somebody_sets_a_field() {
     let mut batch = batch(&["say \"hi\""], |builder, frame| {
         builder.push_text(frame);
