@@ -18,7 +18,7 @@ pub(crate) struct Expression {
     regex: Regex,
     /// What every match begins with. The engine would find it too, but it takes scratch memory
     /// first, which all threads share; most texts do not match, and need none.
-    start: Option<Finder<'static>>,
+    start: Option<Box<Finder<'static>>>,
 }
 
 /// The shortest start that is worth to be looked for.
@@ -52,10 +52,10 @@ fn parser() -> Parser {
     ParserBuilder::new().utf8(false).nest_limit(MAX_DEPTH).build()
 }
 
-fn start(source: &str) -> Option<Finder<'static>> {
+fn start(source: &str) -> Option<Box<Finder<'static>>> {
     let starts = Extractor::new().extract(&parser().parse(source).ok()?);
     let start = starts.longest_common_prefix()?;
-    (start.len() >= START_BYTES_MIN).then(|| Finder::new(start).into_owned())
+    (start.len() >= START_BYTES_MIN).then(|| Box::new(Finder::new(start).into_owned()))
 }
 
 impl Expression {

@@ -254,14 +254,9 @@ impl Out {
         Open(std::mem::replace(&mut node.next, self.count as u32))
     }
 
-    /// All nodes that were written.
-    ///
-    /// # Safety
-    /// They are not borrowed otherwise.
-    #[allow(clippy::mut_from_ref, reason = "the nodes lie behind a pointer; the caller promises")]
-    unsafe fn nodes(&self) -> &mut [Node] {
-        // SAFETY: the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.slot.sub(self.count), self.count) }
+    /// All nodes that were written. They may be changed as long as they are not borrowed.
+    fn nodes(&self) -> *mut [Node] {
+        std::ptr::slice_from_raw_parts_mut(self.slot.wrapping_sub(self.count), self.count)
     }
 }
 
@@ -405,7 +400,7 @@ impl<'a> Cursor<'a> {
                 let place = keys.place::<S>(self.text, open, close, object.0);
                 if !keys.take(place, out.count as u32) {
                     let key = (out.count as u32, open + 1);
-                    keys.settle(place, self.document(), out.nodes(), object.node(), key);
+                    keys.settle(place, self.document(), &mut *out.nodes(), object.node(), key);
                 }
             }
             return Ok(());
@@ -453,7 +448,7 @@ impl<'a> Cursor<'a> {
             let place = keys.place_of_escaped::<S>(self.document(), key, object.0);
             if !keys.take(place, count as u32) {
                 let key = (count as u32, key);
-                keys.settle(place, self.document(), out.nodes(), object.node(), key);
+                keys.settle(place, self.document(), &mut *out.nodes(), object.node(), key);
             }
         }
         Ok(self)
