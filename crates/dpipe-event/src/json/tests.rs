@@ -471,6 +471,15 @@ fn objects_of_any_width_are_searched_for_a_key_that_stands_twice() {
 }
 
 #[test]
+fn the_same_key_in_many_objects_stands_in_each_of_them_once() {
+    for objects in [10, 1000, 3000] {
+        let each: Vec<String> = (0..objects).map(|n| format!("{{\"id\":{n}}}")).collect();
+        let document = format!("[{}]", each.join(","));
+        assert_eq!(with_key_twice(&scan(document.as_bytes()).unwrap()), NONE, "{objects}");
+    }
+}
+
+#[test]
 fn keys_that_were_chosen_to_meet_are_told_apart() {
     // Equal in length, in the first bytes and in the last.
     for width in [5usize, 100, 2000] {

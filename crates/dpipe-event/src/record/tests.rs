@@ -100,18 +100,18 @@ fn bodies(batch: &Batch) -> Vec<String> {
 #[test]
 fn a_record_of_any_width_is_looked_through_for_a_key_that_stands_twice() {
     let mut record = Record::new();
-    for width in [0, 1, 7, 70, 3000, 9000] {
-        for twice in [false, true] {
+    for width in [1, 7, 70, 3000, 9000] {
+        for twice in [None, Some(0), Some(width - 1)] {
             let filled: Result<(), ()> = record.fill(|to| {
                 (0..width).for_each(|n| to.null_named(format!("a_long_key_{n}").as_bytes()));
-                if twice {
-                    to.string_named(b"a_long_key_0", b"");
+                if let Some(n) = twice {
+                    to.string_named(format!("a_long_key_{n}").as_bytes(), b"");
                 }
                 Ok(())
             });
             filled.unwrap();
             let marked = record.tape.iter().filter(|node| node.has_key_twice()).count();
-            assert_eq!(marked, usize::from(twice && width > 0), "{width}");
+            assert_eq!(marked, usize::from(twice.is_some()), "{width}");
             assert_eq!(record.tape[0].has_key_twice(), marked == 1);
         }
     }
