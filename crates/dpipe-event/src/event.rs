@@ -444,7 +444,11 @@ impl EventMut<'_> {
         for (name, value) in record.members() {
             key.clear();
             key.push(b'"');
-            key.extend_from_slice(name);
+            match memchr::memchr(b'\\', name) {
+                None => key.extend_from_slice(name),
+                // Written as a path writes it, by which it is found again.
+                Some(_) => json::write_escaped(&mut key, &json::unescape(name)),
+            }
             key.extend_from_slice(b"\":");
             self.set_member(&key, value);
         }

@@ -175,3 +175,24 @@ fn members_that_are_merged_replace_those_that_are_there() {
         ]
     );
 }
+
+#[test]
+fn a_member_is_found_by_its_name_however_its_key_was_written() {
+    let (buffer, mut builder) = builder();
+    let frame = Frame { bytes: &buffer[..3], start: 0, original_len: 3 };
+    let limits = Limits::default();
+    builder.push_made(&frame, b"{}", &limits).unwrap();
+    let mut batch = finish(builder);
+    let mut record = Record::new();
+    let json = br#"{"gr\u00f6\u00dfe":1,"a\/b":2,"q\"":3}"#;
+    record.fill(|to| to.members_of(json, &limits)).unwrap();
+    assert!(batch.edit(0).merge(&record, None));
+    let [size, slash, quote] =
+        ["größe", "a/b", r#""q\"""#].map(|path| path.parse::<crate::Path>().unwrap());
+    assert!(batch.get(0).get(&size).is_some() && batch.get(0).get(&quote).is_some());
+    assert!(batch.edit(0).set(&size, crate::NewValue::Integer(9)));
+    assert!(batch.edit(0).remove(&slash));
+    assert!(batch.edit(0).merge(&record, None));
+    assert!(batch.edit(0).remove(&slash));
+    assert_eq!(bodies(&batch), [r#"{"größe":1,"q\"":3}"#]);
+}
