@@ -108,12 +108,21 @@ impl Step for Parse {
 
 impl Parse {
     fn apply(&self, event: &mut EventMut<'_>, parsed: Parsed, context: &mut StepContext) {
-        // Removed first, so that a member of the same name stays.
-        if self.remove {
-            event.remove(&self.field);
-        }
-        if !event.merge(&self.record, self.into.as_ref()) {
-            context.flagged("unwritable", 1);
+        match &self.into {
+            // Removed first, so that a member of the same name stays.
+            None => {
+                if self.remove {
+                    event.remove(&self.field);
+                }
+                event.merge(&self.record, None);
+            }
+            Some(into) => {
+                if !event.merge(&self.record, Some(into)) {
+                    context.flagged("unwritable", 1);
+                } else if self.remove && !is_along(&self.field, into) {
+                    event.remove(&self.field);
+                }
+            }
         }
         if let Some(time) = parsed.time.filter(|_| self.time) {
             event.set_time(time);
@@ -131,6 +140,12 @@ impl Parse {
             context.flagged("unwritable", 1);
         }
     }
+}
+
+/// Whether one is the other or above it: what was written to the one is all that there is of both.
+fn is_along(field: &Path, into: &Path) -> bool {
+    let (field, into) = (field.segments(), into.segments());
+    field.starts_with(into) || into.starts_with(field)
 }
 
 #[cfg(test)]
@@ -173,6 +188,32 @@ mod tests {
             "parse: { field: log.text, codec: als, into: log.parsed, remove: true }",
             r#"{"log":{"text":"us,1700000000,{\"uid\":7}"}}"#,
             r#"{"log":{"parsed":{"uid":7}}}"#,
+        );
+    }
+
+    #[test]
+    fn a_text_stays_when_what_it_holds_cannot_be_put_where_it_should() {
+        check(
+            "parse: { codec: json, into: a.b, remove: true }",
+            r#"{"message":"{\"n\":1}","a":"in the way"}
+               {"message":"{\"n\":1}","a":{}}"#,
+            r#"{"message":"{\"n\":1}","a":"in the way"}
+               {"a":{"b":{"n":1}}}
+               flagged unwritable 1"#,
+        );
+    }
+
+    #[test]
+    fn what_a_text_holds_can_take_its_place() {
+        check(
+            "parse: { codec: json, into: message, remove: true }",
+            r#"{"message":"{\"n\":1}"}"#,
+            r#"{"message":{"n":1}}"#,
+        );
+        check(
+            "parse: { field: log.text, codec: json, into: log, remove: true }",
+            r#"{"log":{"text":"{\"text\":1}","z":1}}"#,
+            r#"{"log":{"text":1}}"#,
         );
     }
 
