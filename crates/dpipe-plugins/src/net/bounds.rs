@@ -22,7 +22,8 @@ pub(crate) struct Bounds {
     pub(crate) idle_after: Period,
     /// How long a client may take for one frame.
     pub(crate) frame_within: Period,
-    /// Bytes of frames without their end, of all clients together.
+    /// Bytes of frames without their end, of all clients together; when there are more, a client who
+    /// has more than an equal share is disconnected.
     pub(crate) unfinished_bytes_max: ByteSize,
 }
 
@@ -104,8 +105,8 @@ impl Guests {
 }
 
 impl Place {
-    /// Takes note of how many bytes the client's unfinished frame has; false if that is too much of
-    /// what all may have together.
+    /// Takes note of how many bytes the client's unfinished frame has; false if all have more than they
+    /// may together, and this one more than its share of that.
     pub(crate) fn keeps(&mut self, bytes: usize) -> bool {
         let before = std::mem::replace(&mut self.unfinished, bytes);
         let unfinished = &self.guests.unfinished;
@@ -115,7 +116,9 @@ impl Place {
         }
         let more = bytes - before;
         let now = unfinished.fetch_add(more, Ordering::AcqRel) + more;
-        now as u64 <= self.guests.bounds.unfinished_bytes_max.bytes()
+        let max = self.guests.bounds.unfinished_bytes_max.bytes();
+        // Many with a little each are no reason to turn away one who has no more than its share.
+        now as u64 <= max || bytes as u64 <= max / self.guests.state.lock().count.max(1) as u64
     }
 }
 
@@ -161,8 +164,17 @@ mod tests {
         let guests = Guests::new(bounds);
         let (mut a, mut b) = (guests.admit(None).unwrap(), guests.admit(None).unwrap());
         assert!(a.keeps(1000) && a.keeps(10) && b.keeps(1000));
-        assert!(!a.keeps(100));
+        assert!(!a.keeps(513));
         drop(b);
         assert!(a.keeps(1024));
+    }
+
+    #[test]
+    fn who_has_no_more_than_its_share_is_not_shut_out_by_the_others() {
+        let bounds = Bounds { unfinished_bytes_max: ByteSize::kib(1), ..Bounds::default() };
+        let guests = Guests::new(bounds);
+        let (mut greedy, mut modest) = (guests.admit(None).unwrap(), guests.admit(None).unwrap());
+        assert!(greedy.keeps(1000) && modest.keeps(512));
+        assert!(!modest.keeps(513) && !greedy.keeps(1001));
     }
 }
