@@ -105,26 +105,51 @@ impl Framer {
         self.carry.len()
     }
 
+    /// Whether it holds the beginning of a frame; whole lines that may be continued are none.
+    pub(crate) fn has_open_frame(&self) -> bool {
+        let is_between = self.multiline.is_some() && self.carry.last() == Some(&b'\n');
+        self.long.is_some() || !(self.carry.is_empty() || is_between)
+    }
+
     /// Whether it holds whole lines that a further one may continue.
     pub(crate) fn has_open_event(&self) -> bool {
         self.multiline.is_some() && memchr(b'\n', &self.carry).is_some()
     }
 
+    /// How many bytes of memory the next read of about `bytes` takes, for which there is to be credit
+    /// before [`Framer::room`] makes it.
+    pub(crate) fn wants(&self, pool: &Pool, bytes: usize) -> usize {
+        // The beginning of a long line is a chunk of its own when its end comes.
+        let beginning = if self.long.is_some() { self.carry.len() } else { 0 };
+        self.room_len(pool, bytes) + beginning
+    }
+
     /// A room for about `bytes`, and where in it to read to: after the beginning of a frame that is
     /// there already. It has no space for a line over the limit, so chunks hold none.
     pub(crate) fn room(&self, pool: &Pool, bytes: usize) -> (Room, usize) {
-        let from = if self.long.is_some() { 0 } else { self.carry.len() };
-        let least = (from + READ_BYTES_MIN).max(self.wanted);
+        let from = self.from();
+        let len = self.room_len(pool, bytes);
+        // A small read is no reason to hold a large room as long as what it read is in flight.
+        let mut room = if len < pool.room_bytes() { Vec::new() } else { pool.room() };
+        room.resize(len, 0);
+        room[..from].copy_from_slice(&self.carry[..from]);
+        (room, from)
+    }
+
+    fn from(&self) -> usize {
+        if self.long.is_some() { 0 } else { self.carry.len() }
+    }
+
+    fn room_len(&self, pool: &Pool, bytes: usize) -> usize {
+        let from = self.from();
+        // A length that is announced is not believed at once: the room grows with what has come.
+        let least = (from + READ_BYTES_MIN).max(self.wanted.min(from * 2 + READ_BYTES_MIN));
         let wanted = (from + bytes).max(least).min(pool.room_bytes().max(least));
         let longest = match self.framing {
             Framing::Newline | Framing::Nul => self.frame_bytes_max.saturating_add(1),
             _ => usize::MAX,
         };
-        let wanted = wanted.min(longest).max(from + 1);
-        let mut room = pool.room();
-        room.resize(wanted, 0);
-        room[..from].copy_from_slice(&self.carry[..from]);
-        (room, from)
+        wanted.min(longest).max(from + 1)
     }
 
     /// The whole frames of a room that was filled up to here. There may be a [`Framer::fault`] then.
@@ -411,6 +436,31 @@ mod tests {
         assert!(framer.has_open_event());
         let chunk = framer.open_event().unwrap();
         assert_eq!((chunk.frames().count(), framer.kept(), framer.offset()), (1, 0, 5));
+    }
+
+    #[test]
+    fn a_length_that_is_announced_takes_no_memory_before_its_bytes_come() {
+        let mut framer = Framer::new(Framing::LengthU32, 1 << 20, None);
+        let pool = Pool::new(64 << 10, 2);
+        let (mut room, from) = framer.room(&pool, 4096);
+        assert_eq!((room.capacity(), from, framer.wants(&pool, 4096)), (4096, 0, 4096));
+        room[..4].copy_from_slice(&(1u32 << 20).to_be_bytes());
+        assert!(framer.take(room, 4, &pool).is_none());
+        assert!(framer.wants(&pool, 4096) < 10_000);
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_line_needs_credit_too() {
+        let mut framer = Framer::new(Framing::Newline, 10_000, None);
+        let pool = Pool::new(64 << 10, 2);
+        for _ in 0..2 {
+            let (mut room, _) = framer.room(&pool, 64 << 10);
+            room.fill(b'x');
+            let filled = room.len();
+            assert!(framer.take(room, filled, &pool).is_none());
+        }
+        assert!(framer.has_open_frame());
+        assert_eq!(framer.wants(&pool, 100), 10_000 + READ_BYTES_MIN);
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dpipe_event::{Pool, Room};
+use dpipe_event::Pool;
 use dpipe_plugin::{Chunk, Multiline};
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep_until};
@@ -18,8 +18,6 @@ pub(crate) struct PipedLines {
     lines: Framer,
     event_timeout: Duration,
     last_read: Instant,
-    /// Where the next bytes go, and from where on.
-    room: Option<(Room, usize)>,
 }
 
 /// What a read gave.
@@ -48,7 +46,6 @@ impl PipedLines {
             lines: Framer::new(Framing::Newline, line_bytes_max, multiline),
             event_timeout,
             last_read: Instant::now(),
-            room: None,
         })
     }
 
@@ -62,8 +59,6 @@ impl PipedLines {
 
     /// The event whose lines have come.
     pub(crate) fn open_event(&mut self) -> Option<Chunk> {
-        // A room that was made holds what is given out now.
-        self.room = None;
         self.lines.open_event()
     }
 
@@ -81,10 +76,19 @@ impl PipedLines {
         self.pipe.readable().await
     }
 
-    /// Makes room for the next read; returns for how many bytes leave is needed.
-    pub(crate) fn make_room(&mut self, pool: &Pool) -> usize {
-        let lines = &self.lines;
-        self.room.get_or_insert_with(|| lines.room(pool, pool.room_bytes())).0.len()
+    /// For how many bytes leave is needed before the next read.
+    pub(crate) fn wants(&self, pool: &Pool) -> usize {
+        self.lines.wants(pool, pool.room_bytes())
+    }
+
+    /// Notes that what was given out has been sent: meanwhile no line could come.
+    pub(crate) fn was_sent(&mut self) {
+        self.last_read = Instant::now();
+    }
+
+    /// The bytes that it keeps of an event whose end has not come.
+    pub(crate) fn kept(&self) -> usize {
+        self.lines.kept()
     }
 
     /// Reads what there is.
@@ -92,8 +96,7 @@ impl PipedLines {
     /// # Errors
     /// Those of the system.
     pub(crate) fn read(&mut self, pool: &Pool) -> io::Result<Read> {
-        self.make_room(pool);
-        let (mut room, from) = self.room.take().expect("there is room");
+        let (mut room, from) = self.lines.room(pool, pool.room_bytes());
         match self.pipe.try_read(&mut room[from..]) {
             Ok(0) => {
                 pool.give_back(room);

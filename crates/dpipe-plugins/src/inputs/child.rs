@@ -290,7 +290,7 @@ impl Run {
                     return Ok(Over::Broken("did not say who it is in time".into()));
                 }
             }
-            let bytes = self.piped.make_room(&pool);
+            let bytes = self.piped.wants(&pool);
             let Some(credit) = self.reserve(&*stream, bytes, shutdown).await? else {
                 return Ok(Over::Stopped);
             };

@@ -296,19 +296,19 @@ async fn read(
             () = shutdown.given() => return Ok(Over::Stopped),
             ready = piped.readable() => ready?,
             () = piped.event_is_due() => {
+                let credit = tokio::select! {
+                    credit = stream.reserve(piped.kept()) => credit,
+                    () = shutdown.given() => return Ok(Over::Stopped),
+                };
                 if let Some(event) = piped.open_event() {
-                    tokio::select! {
-                        credit = stream.reserve(event.buffer.len()) => {
-                            stream.send(event, credit).await;
-                        }
-                        () = shutdown.given() => return Ok(Over::Stopped),
-                    }
+                    stream.send(event, credit).await;
                 }
+                piped.was_sent();
                 continue;
             }
             () = deadline.passed() => return Ok(Over::TimedOut),
         }
-        let bytes = piped.make_room(pool);
+        let bytes = piped.wants(pool);
         let before = Instant::now();
         let credit = tokio::select! {
             credit = stream.reserve(bytes) => credit,
@@ -322,6 +322,7 @@ async fn read(
         };
         if let Some(chunk) = chunk {
             stream.send(chunk, credit).await;
+            piped.was_sent();
         }
         if is_end {
             return Ok(Over::Printed);

@@ -284,7 +284,7 @@ impl Run {
                     continue;
                 }
             }
-            let bytes = piped.make_room(&pool);
+            let bytes = piped.wants(&pool);
             let credit = tokio::select! {
                 credit = stream.reserve(bytes) => credit,
                 () = shutdown.given() => return Ok(()),

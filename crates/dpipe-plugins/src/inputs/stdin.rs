@@ -85,35 +85,55 @@ async fn run(
     let ended = loop {
         // Credits are taken when there is something to read, so that a terminal holds none.
         tokio::select! {
-            ready = reader.readable() => ready.map_err(failed)?,
+            biased;
             () = shutdown.given() => break Ended::Stopped,
+            ready = reader.readable() => ready.map_err(failed)?,
             () = sleep_until(last_read + event_timeout), if lines.has_open_event() => {
+                let credit = tokio::select! {
+                    credit = stream.reserve(lines.kept()) => credit,
+                    () = shutdown.given() => break Ended::Stopped,
+                };
                 if let Some(event) = lines.open_event() {
-                    tokio::select! {
-                        credit = stream.reserve(event.buffer.len()) => {
-                            stream.send(event, credit).await;
-                        }
-                        () = shutdown.given() => break Ended::Stopped,
-                    }
+                    stream.send(event, credit).await;
                 }
+                last_read = Instant::now();
                 continue;
             }
         }
-        let (room, from) = lines.room(&pool, pool.room_bytes());
         let credit = tokio::select! {
-            credit = stream.reserve(room.len()) => credit,
+            credit = stream.reserve(lines.wants(&pool, pool.room_bytes())) => credit,
             () = shutdown.given() => break Ended::Stopped,
         };
-        let (room, read) = reader.read(room, from).await.map_err(failed)?;
-        last_read = Instant::now();
+        let (room, from) = lines.room(&pool, pool.room_bytes());
+        // Somebody else may have read what there was.
+        let (room, read) = tokio::select! {
+            read = reader.read(room, from) => read.map_err(failed)?,
+            () = shutdown.abandoned() => break Ended::Stopped,
+        };
         let chunk = if read == 0 { lines.rest() } else { lines.take(room, from + read, &pool) };
         if let Some(chunk) = chunk {
             stream.send(chunk, credit).await;
         }
+        // The time that it took to send is none in which a line could have come.
+        last_read = Instant::now();
         if read == 0 {
             break Ended::Exhausted;
         }
     };
+    // A stop ends the event whose lines have come, if there is time for that.
+    if lines.has_open_event() {
+        tokio::select! {
+            credit = stream.reserve(lines.kept()) => {
+                if let Some(event) = lines.open_event() {
+                    stream.send(event, credit).await;
+                }
+            }
+            () = shutdown.abandoned() => {}
+        }
+    }
+    if lines.kept() > 0 {
+        door.skipped("unfinished_frame", 1);
+    }
     wait_for_arrival(&*door, &*stream, lines.offset(), &mut shutdown).await?;
     Ok(ended)
 }
@@ -275,6 +295,29 @@ mod tests {
         assert_eq!(ended.unwrap(), Ended::Stopped);
         drop(writer);
         assert_eq!(io::read_to_string(reader).unwrap(), "one\n");
+    }
+
+    #[tokio::test]
+    async fn a_stop_gives_out_the_event_whose_lines_have_come_and_counts_the_rest() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"one\n two\n thr").unwrap();
+        let rule = serde_json::json!({ "continuation": "^ ", "timeout": "1h" });
+        let mut world = World::new();
+        world.multiline = Some(std::sync::Arc::new(serde_json::from_value(rule).unwrap()));
+        let source = reader.try_clone().unwrap();
+        let running = world.run(input(source));
+        let stopping = async {
+            // Nothing is left in the pipe once it was read.
+            let is_read = || rustix::io::ioctl_fionread(&reader).unwrap() == 0;
+            while !is_read() {
+                tokio::task::yield_now().await;
+            }
+            world.stop();
+        };
+        let (ended, ()) = tokio::join!(running, stopping);
+        assert_eq!(ended.unwrap(), Ended::Stopped);
+        assert_eq!(world.lines(), ["one\n two"]);
+        assert_eq!(world.skipped()["unfinished_frame"], 1);
     }
 
     #[tokio::test]

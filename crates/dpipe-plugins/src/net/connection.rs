@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dpipe_event::Pool;
-use dpipe_plugin::{BoxFuture, Chunk, Credit, Door, Multiline, Shutdown, Stream};
+use dpipe_plugin::{BoxFuture, Credit, Door, Multiline, Shutdown, Stream};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
@@ -79,13 +79,13 @@ impl Reading {
         let end = self.until_end(&mut connection).await;
         // What a client did not end is an event only if the client is done: it may be sent again
         // otherwise, and half of it is none.
-        let rest = match end {
-            End::Closed => self.framer.rest(),
-            _ => self.framer.open_event(),
-        };
-        if let Some(chunk) = rest {
-            let credit = self.credit(chunk.buffer.len()).await;
-            self.send(chunk, credit).await;
+        let is_done = matches!(end, End::Closed);
+        if (is_done || self.framer.has_open_event())
+            && self.framer.kept() > 0
+            && let Some(credit) = self.credit().await
+            && let Some(chunk) = if is_done { self.framer.rest() } else { self.framer.open_event() }
+        {
+            self.stream.send(chunk, credit).await;
         }
         if let End::Expelled(reason) = end {
             self.door.skipped(reason, 1);
@@ -101,36 +101,42 @@ impl Reading {
         let mut last_read = Instant::now();
         let mut frame_since = last_read;
         loop {
-            let kept = self.framer.kept() > 0;
+            let kept = self.framer.has_open_frame();
             let patience =
                 if kept { frame_since + self.frame_within } else { last_read + self.idle_after };
             let event_due = self.framer.has_open_event().then(|| last_read + self.event_timeout);
+            // What has come goes before what is due: it may continue the event.
             tokio::select! {
+                biased;
+                () = self.shutdown.given() => return End::Stopped,
                 ready = connection.readable() => if ready.is_err() {
                     return End::Broken;
                 },
-                () = self.shutdown.given() => return End::Stopped,
                 () = tokio::time::sleep_until(event_due.unwrap_or(patience)), if event_due.is_some() => {
+                    let before = Instant::now();
+                    let Some(credit) = self.credit().await else { return End::Stopped };
                     if let Some(chunk) = self.framer.open_event() {
-                        let credit = self.credit(chunk.buffer.len()).await;
-                        self.send(chunk, credit).await;
+                        self.stream.send(chunk, credit).await;
                         self.place.keeps(self.framer.kept());
                     }
+                    last_read = Instant::now();
+                    frame_since += before.elapsed();
                     continue;
                 }
                 () = tokio::time::sleep_until(patience) => {
                     return End::Expelled(if kept { "frame_too_slow" } else { "idle" });
                 }
             }
+            let before = Instant::now();
+            let credit = tokio::select! {
+                credit = self.stream.reserve(self.framer.wants(&self.pool, wanted)) => credit,
+                () = self.shutdown.given() => return End::Stopped,
+            };
+            // Waiting for credit was not the client's fault.
+            frame_since += before.elapsed();
+            last_read += before.elapsed();
             let (mut room, from) = self.framer.room(&self.pool, wanted);
             let asked = room.len() - from;
-            let credit = tokio::select! {
-                credit = self.stream.reserve(room.len()) => credit,
-                () = self.shutdown.given() => {
-                    self.pool.give_back(room);
-                    return End::Stopped;
-                }
-            };
             let read = match read_now(connection, &mut room[from..]).await {
                 Some(Ok(read)) => read,
                 Some(Err(_)) => {
@@ -146,11 +152,9 @@ impl Reading {
                 self.pool.give_back(room);
                 return End::Closed;
             }
-            // Waiting for credit was not the client's fault.
-            let now = Instant::now();
-            last_read = now;
+            last_read = Instant::now();
             if !kept {
-                frame_since = now;
+                frame_since = last_read;
             }
             wanted = match read {
                 full if full == asked => (wanted * 2).min(self.pool.room_bytes()),
@@ -158,8 +162,12 @@ impl Reading {
                 _ => wanted,
             };
             if let Some(chunk) = self.framer.take(room, from + read, &self.pool) {
-                self.send(chunk, credit).await;
-                frame_since = now;
+                self.stream.send(chunk, credit).await;
+                // Nor was waiting for the lane.
+                last_read = Instant::now();
+                frame_since = last_read;
+            } else if self.framer.has_open_frame() && last_read > frame_since + self.frame_within {
+                return End::Expelled("frame_too_slow");
             }
             if let Some(fault) = self.framer.fault() {
                 let (file, reason) = (&*self.stream.origin().file, fault.reason());
@@ -172,16 +180,11 @@ impl Reading {
         }
     }
 
-    async fn credit(&mut self, bytes: usize) -> Option<Credit> {
+    /// Credit for what is kept, unless there is no more time.
+    async fn credit(&mut self) -> Option<Credit> {
         tokio::select! {
-            credit = self.stream.reserve(bytes) => Some(credit),
+            credit = self.stream.reserve(self.framer.kept()) => Some(credit),
             () = self.shutdown.abandoned() => None,
-        }
-    }
-
-    async fn send(&self, chunk: Chunk, credit: impl Into<Option<Credit>>) {
-        if let Some(credit) = credit.into() {
-            self.stream.send(chunk, credit).await;
         }
     }
 }

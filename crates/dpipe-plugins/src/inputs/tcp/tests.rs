@@ -139,6 +139,42 @@ async fn clients_that_stall_are_closed_on_time() {
     assert_eq!(world.skipped()["idle"], 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_is_not_blamed_for_a_wait_that_is_not_its_own() {
+    let world = InputWorld::new();
+    let frame_within = dpipe_plugin::settings::Period::seconds(5);
+    let bounds = Bounds { frame_within, ..Bounds::default() };
+    serve(&world, Framing::Newline, bounds, async |address| {
+        let mut client = send(address, b"ha").await;
+        world.asked_for_credit().await;
+        world.starve("127.0.0.1");
+        client.write_all(b"l").await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+        world.feed();
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        client.write_all(b"f\n").await.unwrap();
+        world.until(|world| !world.lines().is_empty() || !world.skipped().is_empty()).await;
+    })
+    .await;
+    assert_eq!((world.lines(), world.skipped().len()), (vec!["half".into()], 0));
+}
+
+#[tokio::test]
+async fn an_event_that_a_stop_leaves_no_time_for_is_counted() {
+    let rule = serde_json::json!({ "continuation": "^ ", "timeout": "1h" });
+    let mut world = InputWorld::new();
+    world.multiline = Some(std::sync::Arc::new(serde_json::from_value(rule).unwrap()));
+    serve(&world, Framing::Newline, Bounds::default(), async |address| {
+        let _client = send(address, b"one\n two\n").await;
+        world.asked_for_credit().await;
+        world.starve("127.0.0.1");
+        world.abandon();
+    })
+    .await;
+    assert!(world.lines().is_empty());
+    assert_eq!(world.skipped()["unfinished_frame"], 1);
+}
+
 #[tokio::test]
 async fn memory_for_unfinished_frames_is_bounded_over_all_clients() {
     let world = InputWorld::new();
