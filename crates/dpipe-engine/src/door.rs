@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use dpipe_config::plan::{DEFAULT_TENANT, TenantSource};
 use dpipe_event::{Origin, Progress, Receipt};
-use dpipe_plugin::{BoxFuture, Chunk, Credit, Decoder, Door, InputError, Stream, StreamStart};
+use dpipe_plugin::{
+    BoxFuture, Chunk, Credit, Decoder, Door, InputError, Loan, Stream, StreamStart,
+};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -189,13 +191,27 @@ impl Door for InputDoor {
 struct StreamHandle(Arc<OpenStream>);
 
 /// Bytes in flight, given back when the receipt that holds this ends.
-struct Loan {
+struct Lent {
     core: Arc<Core>,
     tenant: Arc<Tenant>,
     bytes: usize,
 }
 
-impl Drop for Loan {
+impl Loan for Lent {
+    fn keep(&mut self, bytes: usize) {
+        // A buffer that is not mostly empty keeps the whole room that was read into: Pool::freeze.
+        if bytes.saturating_mul(4) >= self.bytes {
+            return;
+        }
+        let back = self.bytes - bytes;
+        self.bytes = bytes;
+        self.core.bytes.give_back(back);
+        self.tenant.bytes.give_back(back);
+        self.core.freed.notify_waiters();
+    }
+}
+
+impl Drop for Lent {
     fn drop(&mut self) {
         self.core.bytes.give_back(self.bytes);
         self.tenant.bytes.give_back(self.bytes);
@@ -215,8 +231,8 @@ impl OpenStream {
             self.tenant.bytes.give_back(bytes);
             return None;
         }
-        let loan = Loan { core: self.core.clone(), tenant: self.tenant.clone(), bytes };
-        Some(Credit::holding(Box::new(loan)))
+        let loan = Lent { core: self.core.clone(), tenant: self.tenant.clone(), bytes };
+        Some(Credit::of(Box::new(loan)))
     }
 
     /// How long the stream has yet to rest. Of one that is not well yet, one chunk at a time is read.

@@ -235,19 +235,46 @@ pub trait Stream: Send + Sync {
 }
 
 /// Leave to have so many bytes in flight; given back when it is dropped.
-pub struct Credit(Option<Box<dyn Any + Send + Sync>>);
+pub struct Credit(Held);
+
+enum Held {
+    Loan(Box<dyn Loan + Send + Sync>),
+    Other(Box<dyn Any + Send + Sync>),
+}
+
+/// Bytes that were lent, which come back when this is dropped.
+pub trait Loan: Any {
+    /// No more than so many are needed after all: the rest may come back now.
+    fn keep(&mut self, bytes: usize);
+}
 
 impl Credit {
+    /// A credit of bytes that were lent.
+    #[must_use]
+    pub fn of(loan: Box<dyn Loan + Send + Sync>) -> Self {
+        Credit(Held::Loan(loan))
+    }
+
     /// A credit that holds `what` until it is given back.
     #[must_use]
     pub fn holding(what: Box<dyn Any + Send + Sync>) -> Self {
-        Credit(Some(what))
+        Credit(Held::Other(what))
+    }
+
+    /// Gives back what is not needed when no more than `bytes` were read.
+    pub fn shrink(&mut self, bytes: usize) {
+        if let Held::Loan(loan) = &mut self.0 {
+            loan.keep(bytes);
+        }
     }
 
     /// What it holds, to be kept elsewhere.
     #[must_use]
     pub fn into_held(self) -> Option<Box<dyn Any + Send + Sync>> {
-        self.0
+        Some(match self.0 {
+            Held::Loan(loan) => loan,
+            Held::Other(what) => what,
+        })
     }
 }
 

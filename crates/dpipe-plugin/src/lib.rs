@@ -29,7 +29,7 @@ pub use field::{Condition, FieldPath};
 pub use framing::{Cut, Frames, Part};
 pub use input::{
     Checkpoints, Chunk, Credit, Door, Ended, FileGlobs, Input, InputContext, InputError, InputSpec,
-    Level, Stream, StreamStart,
+    Level, Loan, Stream, StreamStart,
 };
 pub use multiline::Multiline;
 pub use output::{Encoded, Flush, Output, OutputSpec, Parcel, Refusal, Written};

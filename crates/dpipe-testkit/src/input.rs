@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dpipe_env::Env;
 use dpipe_event::{Origin, Pool, Progress, Receipt, logfile_name};
 use dpipe_plugin::{
-    BoxFuture, Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, LogLine,
-    LogRing, Multiline, Reading, Shutdown, ShutdownHandle, Stream, StreamStart, Telemetry,
+    BoxFuture, Checkpoints, Chunk, Credit, Door, Ended, Input, InputContext, InputError, Loan,
+    LogLine, LogRing, Multiline, Reading, Shutdown, ShutdownHandle, Stream, StreamStart, Telemetry,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -68,6 +68,7 @@ struct Inside {
     gives_credit: bool,
     settles: bool,
     tenant_by_folder: AtomicBool,
+    lent: AtomicUsize,
     starved: Mutex<Starved>,
     state: Mutex<State>,
     /// Something changed.
@@ -186,6 +187,7 @@ impl InputWorld {
                 gives_credit,
                 settles,
                 tenant_by_folder: AtomicBool::new(false),
+                lent: AtomicUsize::new(0),
                 starved: Mutex::default(),
                 state: Mutex::default(),
                 changed,
@@ -255,6 +257,12 @@ impl InputWorld {
     #[must_use]
     pub fn chunks(&self) -> usize {
         self.inside.state.lock().chunks.len()
+    }
+
+    /// How many bytes are lent at the moment.
+    #[must_use]
+    pub fn lent(&self) -> usize {
+        self.inside.lent.load(Ordering::Relaxed)
     }
 
     /// Waits until the input asked for a credit.
@@ -390,19 +398,41 @@ impl Door for TestDoor {
     }
 }
 
+struct Lent {
+    inside: Arc<Inside>,
+    bytes: usize,
+}
+
+impl Loan for Lent {
+    fn keep(&mut self, bytes: usize) {
+        let back = self.bytes.saturating_sub(bytes);
+        self.bytes -= back;
+        self.inside.lent.fetch_sub(back, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.keep(0);
+    }
+}
+
 impl TestStream {
     fn ask(&self) {
         self.inside.state.lock().asked += 1;
         self.inside.changed.notify_waiters();
     }
 
-    fn lend(&self) -> Option<Credit> {
+    fn lend(&self, bytes: usize) -> Option<Credit> {
         let is_starved = match &*self.inside.starved.lock() {
             Starved::Nobody => false,
             Starved::With(part) => self.origin.file.contains(part),
             Starved::Without(part) => !self.origin.file.contains(part),
         };
-        (self.inside.gives_credit && !is_starved).then(|| Credit::holding(Box::new(())))
+        (self.inside.gives_credit && !is_starved).then(|| {
+            self.inside.lent.fetch_add(bytes, Ordering::Relaxed);
+            Credit::of(Box::new(Lent { inside: self.inside.clone(), bytes }))
+        })
     }
 }
 
@@ -411,12 +441,12 @@ impl Stream for TestStream {
         &self.origin
     }
 
-    fn reserve(&self, _: usize) -> BoxFuture<'_, Credit> {
+    fn reserve(&self, bytes: usize) -> BoxFuture<'_, Credit> {
         Box::pin(async move {
             self.ask();
             loop {
                 let freed = self.inside.freed.notified();
-                if let Some(credit) = self.lend() {
+                if let Some(credit) = self.lend(bytes) {
                     return credit;
                 }
                 freed.await;
@@ -424,9 +454,9 @@ impl Stream for TestStream {
         })
     }
 
-    fn try_reserve(&self, _: usize) -> Option<Credit> {
+    fn try_reserve(&self, bytes: usize) -> Option<Credit> {
         self.ask();
-        self.lend()
+        self.lend(bytes)
     }
 
     fn send(&self, chunk: Chunk, credit: Credit) -> BoxFuture<'_, ()> {

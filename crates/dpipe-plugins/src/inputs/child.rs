@@ -291,7 +291,7 @@ impl Run {
                 }
             }
             let bytes = self.piped.wants(&pool);
-            let Some(credit) = self.reserve(&*stream, bytes, shutdown).await? else {
+            let Some(mut credit) = self.reserve(&*stream, bytes, shutdown).await? else {
                 return Ok(Over::Stopped);
             };
             let read = self.piped.read(&pool);
@@ -302,7 +302,10 @@ impl Run {
             };
             if let Some(chunk) = chunk {
                 match self.framing.take(chunk) {
-                    Ok(Some(chunk)) => stream.send(chunk, credit).await,
+                    Ok(Some(chunk)) => {
+                        credit.shrink(chunk.buffer.len());
+                        stream.send(chunk, credit).await;
+                    }
                     Ok(None) => {}
                     Err(why) => return Ok(Over::Broken(why)),
                 }

@@ -310,7 +310,7 @@ async fn read(
         }
         let bytes = piped.wants(pool);
         let before = Instant::now();
-        let credit = tokio::select! {
+        let mut credit = tokio::select! {
             credit = stream.reserve(bytes) => credit,
             () = shutdown.given() => return Ok(Over::Stopped),
         };
@@ -321,6 +321,7 @@ async fn read(
             Read::End(chunk) => (chunk, true),
         };
         if let Some(chunk) = chunk {
+            credit.shrink(chunk.buffer.len());
             stream.send(chunk, credit).await;
             piped.was_sent();
         }

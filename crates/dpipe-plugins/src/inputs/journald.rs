@@ -285,7 +285,7 @@ impl Run {
                 }
             }
             let bytes = piped.wants(&pool);
-            let credit = tokio::select! {
+            let mut credit = tokio::select! {
                 credit = stream.reserve(bytes) => credit,
                 () = shutdown.given() => return Ok(()),
             };
@@ -298,6 +298,7 @@ impl Run {
                 chunk.offset += start;
                 chunk.end += start;
                 self.sent.extend(cursor(&chunk.buffer).map(|cursor| (chunk.end, cursor)));
+                credit.shrink(chunk.buffer.len());
                 stream.send(chunk, credit).await;
             }
             if is_end {

@@ -100,7 +100,7 @@ async fn run(
                 continue;
             }
         }
-        let credit = tokio::select! {
+        let mut credit = tokio::select! {
             credit = stream.reserve(lines.wants(&pool, pool.room_bytes())) => credit,
             () = shutdown.given() => break Ended::Stopped,
         };
@@ -112,6 +112,7 @@ async fn run(
         };
         let chunk = if read == 0 { lines.rest() } else { lines.take(room, from + read, &pool) };
         if let Some(chunk) = chunk {
+            credit.shrink(chunk.buffer.len());
             stream.send(chunk, credit).await;
         }
         // The time that it took to send is none in which a line could have come.
@@ -333,6 +334,7 @@ mod tests {
             ended = &mut running => panic!("it ended before: {ended:?}"),
             () = world.sent(1) => {}
         }
+        assert_eq!(world.lent(), 4, "no more than was read");
         world.settle();
         assert_eq!(running.await.unwrap(), Ended::Exhausted);
     }

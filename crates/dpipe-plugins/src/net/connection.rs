@@ -128,7 +128,7 @@ impl Reading {
                 }
             }
             let before = Instant::now();
-            let credit = tokio::select! {
+            let mut credit = tokio::select! {
                 credit = self.stream.reserve(self.framer.wants(&self.pool, wanted)) => credit,
                 () = self.shutdown.given() => return End::Stopped,
             };
@@ -162,6 +162,7 @@ impl Reading {
                 _ => wanted,
             };
             if let Some(chunk) = self.framer.take(room, from + read, &self.pool) {
+                credit.shrink(chunk.buffer.len());
                 self.stream.send(chunk, credit).await;
                 // Nor was waiting for the lane.
                 last_read = Instant::now();

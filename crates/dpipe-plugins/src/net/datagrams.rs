@@ -117,7 +117,7 @@ impl Datagrams {
             let longest = limit + LINE_END_BYTES_MAX + 1;
             let mut room = self.context.pool.room();
             room.resize(room.len().max(longest), 0);
-            let credit = tokio::select! {
+            let mut credit = tokio::select! {
                 credit = home.reserve(room.len()) => credit,
                 () = shutdown.given() => break,
             };
@@ -156,6 +156,7 @@ impl Datagrams {
                 }
                 continue;
             }
+            credit.shrink(filled);
             let buffer = self.context.pool.freeze(room, filled);
             self.send(buffer, received, limit, credit).await;
         }

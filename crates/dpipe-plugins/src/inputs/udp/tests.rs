@@ -97,6 +97,25 @@ async fn empty_datagrams_without_end_are_taken_some_at_a_time() {
     assert_eq!(world.gap(), None);
 }
 
+#[tokio::test]
+async fn a_datagram_takes_up_no_more_credit_than_it_has_bytes() {
+    let world = InputWorld::holding_receipts();
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let acting = async {
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.send_to(b"one", address).await.unwrap();
+        world.sent(1).await;
+        assert_eq!(world.lent(), 3);
+        world.stop();
+        world.settle();
+    };
+    let datagrams = Datagrams::new("udp", world.context());
+    let (ended, ()) = tokio::join!(datagrams.run(socket), acting);
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert_eq!(world.lent(), 0);
+}
+
 #[test]
 fn the_kernel_tells_what_it_threw_away() {
     let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
