@@ -66,7 +66,8 @@ pub(crate) struct Config {
     /// The field of a form that holds the lines.
     #[serde(default = "default_form_field")]
     form_field: String,
-    /// The largest body, unpacked.
+    /// The largest body, unpacked. One that is larger than `limits.bytes_in_flight` has to wait until
+    /// nothing else is under way.
     #[serde(default = "default_body_bytes_max")]
     body_bytes_max: ByteSize,
     /// How long a request waits for room before it is sent away.
@@ -121,7 +122,7 @@ fn default_form_field() -> String {
 }
 
 fn default_body_bytes_max() -> ByteSize {
-    ByteSize::mib(32)
+    ByteSize::mib(8)
 }
 
 fn default_wait() -> Period {

@@ -1,7 +1,7 @@
 //! How much strangers may take: connections, and memory for frames that they do not end.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -87,6 +87,7 @@ impl Guests {
 
     /// A place for a client; one without an address comes from this machine.
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Refusal> {
+        let address = address.map(network);
         let mut state = self.state.lock();
         if state.count >= self.bounds.connections_max {
             return Err(Refusal::Full);
@@ -101,6 +102,16 @@ impl Guests {
         }
         state.count += 1;
         Ok(Place { guests: self.clone(), address, unfinished: 0 })
+    }
+}
+
+/// What counts as one address: of IPv6 the first half, of which one machine has all that follow.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        address => address,
     }
 }
 
@@ -156,6 +167,17 @@ mod tests {
         drop(first);
         assert!(guests.admit(one).is_ok());
         assert!(guests.state.lock().by_address.len() <= 2);
+    }
+
+    #[test]
+    fn the_addresses_that_one_machine_has_count_as_one() {
+        let bounds = Bounds { connections_per_address_max: 1, ..Bounds::default() };
+        let guests = Guests::new(bounds);
+        let [one, same, other] = ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"]
+            .map(|ip| Some(ip.parse().unwrap()));
+        let _first = guests.admit(one).unwrap();
+        assert_eq!(guests.admit(same).unwrap_err(), Refusal::AddressFull);
+        assert!(guests.admit(other).is_ok());
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) struct Frames {
 
 /// About the size of a chunk: a body of many megabytes should not hold up its lane at once.
 const CHUNK_BYTES: usize = 512 << 10;
+/// Nor should one of many tiny events.
+const CHUNK_EVENTS: usize = 8192;
 
 /// What a body is by its Content-Type.
 pub(super) fn kind_of(content_type: &str) -> Kind {
@@ -37,6 +39,9 @@ pub(super) fn frames(
     match kind {
         Kind::Json => {
             let parts = json_values::parts(&body).map_err(|(at, reason)| {
+                if reason == json_values::TOO_MANY {
+                    return answer::refused(StatusCode::PAYLOAD_TOO_LARGE, reason);
+                }
                 let reason = format!("not JSON at byte {at}: {reason}");
                 answer::refused(StatusCode::BAD_REQUEST, reason)
             })?;
@@ -64,17 +69,20 @@ fn lines(mut body: Vec<u8>, line_bytes_max: usize) -> Frames {
     }
     let mut frames = Frames { chunks: Vec::new(), events: 0 };
     let mut chunk = 0..0;
+    let mut events = 0;
     for end in memchr::memchr_iter(b'\n', &body).map(|at| at + 1) {
         let is_long = end - chunk.end > line_bytes_max + 1;
-        if is_long || end - chunk.start > CHUNK_BYTES {
+        if is_long || end - chunk.start > CHUNK_BYTES || events == CHUNK_EVENTS {
             frames.push(&body, chunk.clone(), Cut::Lines);
             chunk.start = chunk.end;
+            events = 0;
         }
         if is_long {
             let cut = chunk.end..chunk.end + line_bytes_max;
             frames.push(&body, cut, Cut::Long(end - 1 - chunk.end));
             chunk.start = end;
         }
+        events += 1;
         frames.events += 1;
         chunk.end = end;
     }
@@ -89,7 +97,8 @@ fn lines(mut body: Vec<u8>, line_bytes_max: usize) -> Frames {
 /// JSON values over the limit of a line are cut, and so no JSON: the codec refuses them.
 fn values(body: Vec<u8>, parts: &[Part], line_bytes_max: usize) -> Frames {
     let mut frames = Frames { chunks: Vec::new(), events: parts.len() };
-    let is_small = body.len() <= CHUNK_BYTES && body.len() <= line_bytes_max;
+    let is_small =
+        parts.len() <= CHUNK_EVENTS && body.len() <= CHUNK_BYTES && body.len() <= line_bytes_max;
     if is_small && !parts.is_empty() {
         frames.chunks.push((body.into(), Cut::Parts(parts.into())));
         return frames;
@@ -106,7 +115,7 @@ fn values(body: Vec<u8>, parts: &[Part], line_bytes_max: usize) -> Frames {
             let end = (part.start + part.len) as usize;
             part.len as usize <= line_bytes_max && end - start <= CHUNK_BYTES.max(len)
         };
-        let (own, others) = rest.split_at(rest.iter().take_while(fits).count());
+        let (own, others) = rest.split_at(rest.iter().take(CHUNK_EVENTS).take_while(fits).count());
         let end = own.last().map_or(start + len, |last| (last.start + last.len) as usize);
         let moved = own.iter().map(|part| Part { start: part.start - first.start, ..*part });
         frames.push(&body, start..end, Cut::Parts(moved.collect()));
@@ -177,6 +186,19 @@ mod tests {
         assert_eq!(taken_apart("[1", Kind::Json, 100), Err(400));
         let many = format!("[{}{{}}]", r#"{"k":"vvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"},"#.repeat(30_000));
         assert_eq!(taken_apart(&many, Kind::Json, 1 << 20).unwrap().len(), 30_001);
+    }
+
+    #[test]
+    fn chunks_of_tiny_events_are_bounded_too() {
+        for (text, kind) in [("\n", Kind::Lines), ("0 ", Kind::Json)] {
+            let frames = frames(text.repeat(20_000).into(), kind, "msg", 10).unwrap();
+            let counts: Vec<_> = frames
+                .chunks
+                .iter()
+                .map(|(buffer, cut)| Cutter::new(buffer, cut).count())
+                .collect();
+            assert_eq!(counts, [8192, 8192, 3616]);
+        }
     }
 
     #[test]

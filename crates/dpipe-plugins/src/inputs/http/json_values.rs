@@ -4,6 +4,11 @@
 
 use dpipe_plugin::Part;
 
+/// The most values that a body may have: each takes memory, however short it is.
+const VALUES_MAX: usize = 1 << 20;
+/// The reason if it has more.
+pub(super) const TOO_MANY: &str = "too many values";
+
 /// The values of a body; or why they cannot be told apart, and where.
 pub(super) fn parts(body: &[u8]) -> Result<Vec<Part>, (usize, &'static str)> {
     let mut parts = Vec::new();
@@ -79,6 +84,9 @@ fn value(body: &[u8], start: usize, parts: &mut Vec<Part>) -> Result<usize, (usi
         }
         at += 1;
     }
+    if parts.len() == VALUES_MAX {
+        return Err((start, TOO_MANY));
+    }
     parts.push(Part { start: start as u32, len: (at - start) as u32 });
     Ok(at)
 }
@@ -133,6 +141,13 @@ mod tests {
         assert_eq!(values("[1,]"), Err((3, "expected a value")));
         assert_eq!(values("}"), Err((0, "expected a value")));
         assert_eq!(values("[,1]"), Err((1, "expected a value")));
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded() {
+        let body = "0 ".repeat(VALUES_MAX);
+        assert_eq!(parts(body.as_bytes()).unwrap().len(), VALUES_MAX);
+        assert_eq!(parts((body + "1").as_bytes()), Err((2 * VALUES_MAX, TOO_MANY)));
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::answer::{self, Answer, Refusal};
@@ -18,8 +19,11 @@ use super::inflate::{self, Inflate};
 use super::keys::{Known, UnderWay};
 use super::server::{Client, HEALTH};
 use super::{Acknowledge, Kind};
+use crate::net::Place;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// What an event takes besides its bytes, about: a body of tiny ones has many.
+const EVENT_BYTES: usize = 128;
 /// A key is a name, not a document.
 const KEY_BYTES_MAX: usize = 256;
 
@@ -51,6 +55,8 @@ impl Client {
                 }
             },
         };
+        // Until there is credit for it, the body counts among what is unfinished.
+        let kept = Kept(&self.place);
         let body = self.collect(&head, incoming).await?;
         let kind = match self.server.config.body {
             Kind::Auto => body::kind_of(header(&head, &CONTENT_TYPE)),
@@ -60,7 +66,7 @@ impl Client {
         let max = self.server.context.line_bytes_max;
         let frames = body::frames(body, kind, &config.form_field, max)?;
         let events = frames.events;
-        self.take(frames, key.as_ref()).await?;
+        self.take(frames, kept, key.as_ref()).await?;
         if let Some(key) = key {
             key.answered(events);
         }
@@ -111,7 +117,6 @@ impl Client {
             Ok(())
         };
         let read = timeout(patience, all).await;
-        self.place.lock().keeps(0);
         read.map_err(|_| {
             self.server.context.door.skipped("frame_too_slow", 1);
             answer::refused(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")
@@ -125,7 +130,12 @@ impl Client {
     }
 
     /// Sends the events, and waits as long as an answer has to.
-    async fn take(&self, frames: Frames, key: Option<&UnderWay>) -> Result<(), Refusal> {
+    async fn take(
+        &self,
+        frames: Frames,
+        kept: Kept<'_>,
+        key: Option<&UnderWay>,
+    ) -> Result<(), Refusal> {
         let bytes: usize = frames.chunks.iter().map(|(buffer, _)| buffer.len()).sum();
         if bytes == 0 {
             return Ok(());
@@ -138,8 +148,11 @@ impl Client {
             None => (self.stream.clone(), *position),
             Some(key) => (self.keyed(key.key())?, 0),
         };
-        let room = timeout(config.wait.duration(), stream.reserve(bytes)).await;
+        let room =
+            timeout(config.wait.duration(), stream.reserve(bytes.max(frames.events * EVENT_BYTES)))
+                .await;
         let credit = Arc::new(room.map_err(|_| no_room(&*stream))?);
+        drop(kept);
         for (buffer, cut) in frames.chunks {
             let end = offset + buffer.len() as u64;
             let chunk = Chunk { buffer, offset, end, cut };
@@ -187,6 +200,15 @@ impl Client {
             .door
             .open(start)
             .map_err(|error| answer::refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    }
+}
+
+/// The bytes of a body on its client's place, until there is credit for them or they are let go.
+struct Kept<'a>(&'a Mutex<Place>);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.lock().keeps(0);
     }
 }
 

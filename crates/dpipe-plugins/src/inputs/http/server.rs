@@ -21,8 +21,6 @@ use crate::net::{Guests, Listener, Peer, Place};
 pub(super) const HEALTH: &str = "/health";
 /// The longest head of a request.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// How long a client may take for the head of a request.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// After a failed accept: the cause, such as too many open files, is rarely over at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -113,6 +111,8 @@ fn serve(
         position: tokio::sync::Mutex::new(0),
         place: Mutex::new(place),
     });
+    // It bounds the time between two requests as well as that of a head.
+    let idle_after = client.server.config.bounds.idle_after.duration();
     Ok(async move {
         let service = service_fn(move |request| {
             let client = client.clone();
@@ -120,7 +120,7 @@ fn serve(
         });
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_WITHIN)
+            .header_read_timeout(idle_after)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(connection), service);
         let mut serving = std::pin::pin!(serving);

@@ -123,6 +123,20 @@ async fn without_room_a_client_is_asked_to_come_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_waits_for_credit_counts_among_what_is_unfinished() {
+    let world = InputWorld::without_credit();
+    let settings = r#","wait":"1h","bounds":{"unfinished_bytes_max":"1KiB"}"#;
+    serve(&world, settings, async |address| {
+        let waiting = tokio::spawn(async move { post(address, "", &"a".repeat(1000)).await.0 });
+        world.asked_for_credit().await;
+        assert_eq!(post(address, "", &"b".repeat(600)).await.0, 503);
+        assert_eq!(world.skipped()["unfinished_bytes"], 1);
+        waiting.abort();
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_comes_again_under_its_key_is_taken_once() {
     let world = InputWorld::new();
     serve(&world, "", async |address| {
