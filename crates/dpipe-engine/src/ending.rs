@@ -42,11 +42,13 @@ impl Engine {
         let left = self.abandon_rest();
         let unwritten_letters = self.end_clerk(deadline).await;
         let undelivered = self.undelivered(&left);
+        // What a part that failed had in hand is in nobody's hands now.
+        let has_arrived = undelivered.is_empty() && self.broken.is_empty();
         let is_quiet = lanes_ended && outputs_ended && self.broken.is_empty();
         let ledger = if is_quiet { self.core.last_ledger(&left) } else { self.core.ledger() };
         Report {
             ledger,
-            drained: inputs_ended && undelivered.is_empty() && unwritten_letters == 0,
+            drained: inputs_ended && has_arrived && unwritten_letters == 0,
             undelivered,
             unwritten_letters,
             closed,
